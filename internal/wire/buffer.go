@@ -1,0 +1,148 @@
+package wire
+
+import (
+	"io"
+	"math/bits"
+)
+
+const (
+	firstBuffer = 1 << 10
+	largeBuffer = 64 << 10
+	// allowance is how much memory may be asked for ahead of what has arrived. The rest
+	// of the promised 64 KiB is for rounding up, and for the Reader itself.
+	allowance = 48 << 10
+	// page is the unit in which the allocator gives out more than a few kilobytes.
+	page = 8 << 10
+	// spare is asked for beyond a large item, so that the end of the stream, or the
+	// head of the next item, can be read without another buffer.
+	spare = 32
+)
+
+// buffer holds what was read from src and not yet handed out. Memory is filled once
+// and then left to whoever holds pieces of it.
+type buffer struct {
+	src  io.Reader
+	next int   // size of the next ordinary buffer
+	err  error // of src; given out once everything before it was
+
+	buf        []byte // being filled; buf[start:end] is not yet handed out
+	start, end int
+
+	arrived int // bytes read from src
+	spent   int // bytes of memory asked for; at most allowance + 2*arrived, and a page
+}
+
+// ensure makes sure that the next n bytes are at hand, in one piece.
+func (b *buffer) ensure(n int) error {
+	if b.end-b.start >= n {
+		return nil
+	}
+	return b.fill(n)
+}
+
+// take hands out the next n bytes. Their capacity is cut, so that appending to them
+// does not write into what follows.
+func (b *buffer) take(n int) []byte {
+	p := b.buf[b.start : b.start+n : b.start+n]
+	b.start += n
+	return p
+}
+
+func (b *buffer) fill(n int) error {
+	if n > len(b.buf)-b.start {
+		if err := b.makeRoom(n); err != nil {
+			return err
+		}
+	}
+	for b.end-b.start < n {
+		if err := b.read(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeRoom starts a new buffer that holds n bytes, with what is not handed out yet.
+func (b *buffer) makeRoom(n int) error {
+	size := roundUp(n + spare)
+	if b.credit() < size {
+		return b.collect(n)
+	}
+	if b.next <= b.credit() {
+		size = max(size, b.next)
+	}
+	b.replace(size, b.buf[b.start:b.end])
+	b.next = min(4*b.next, largeBuffer)
+	return nil
+}
+
+// collect is makeRoom for more than may be asked for at once: bytes arrive in pieces
+// until enough has come to have the rest in one.
+func (b *buffer) collect(n int) error {
+	size := roundUp(n + spare)
+	var pieces [][]byte
+	for missing := n; ; {
+		for b.end < len(b.buf) {
+			if err := b.read(); err != nil {
+				return err
+			}
+		}
+		pieces = append(pieces, b.buf[b.start:b.end])
+		missing -= b.end - b.start
+		if missing == 0 || b.credit() >= size {
+			break
+		}
+		// A full buffer has earned twice what was read into it, so there is credit.
+		b.replace(roundDown(min(b.credit(), missing)))
+	}
+	b.replace(size, pieces...)
+	return nil
+}
+
+// credit is how much memory may be asked for now.
+func (b *buffer) credit() int { return allowance + 2*b.arrived - b.spent }
+
+// replace leaves the buffer to its readers and starts one that begins with pieces.
+func (b *buffer) replace(size int, pieces ...[]byte) {
+	buf := make([]byte, size)
+	b.spent += size
+	b.start, b.end = 0, 0
+	for _, p := range pieces {
+		b.end += copy(buf[b.end:], p)
+	}
+	b.buf = buf
+}
+
+// read reads whatever src has into the free part of the buffer, which is not empty.
+func (b *buffer) read() error {
+	for range 100 {
+		if b.err != nil {
+			return b.err
+		}
+		n, err := b.src.Read(b.buf[b.end:])
+		b.end += n
+		b.arrived += n
+		b.err = err
+		if n > 0 {
+			return nil
+		}
+	}
+	b.err = io.ErrNoProgress
+	return b.err
+}
+
+// roundUp and roundDown give the sizes that the allocator does not round up itself,
+// so that spent is true: powers of two, then whole pages. n is positive.
+func roundUp(n int) int {
+	if n <= page {
+		return 1 << bits.Len(uint(n-1))
+	}
+	return (n + page - 1) &^ (page - 1)
+}
+
+func roundDown(n int) int {
+	if n < page {
+		return 1 << (bits.Len(uint(n)) - 1)
+	}
+	return n &^ (page - 1)
+}

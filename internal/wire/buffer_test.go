@@ -1,0 +1,253 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// allocated returns the bytes of memory that f asks for.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// bound is how much memory may be asked for when n bytes have arrived.
+func bound(n int) uint64 { return uint64(64<<10 + 2*n) }
+
+var hugeNumbers = []uint64{1 << 14, 1 << 30, MaxVarint}
+
+// Every length and every count of every example is replaced by a huge number, with
+// nothing behind it.
+func TestHugeLengthsAndCounts(t *testing.T) {
+	fields := map[string]bool{}
+	forEachRow(t, func(t *testing.T, r row, v Version) {
+		var before []byte
+		for _, l := range lines(r.wire) {
+			kind, field, named := strings.Cut(l.comment, ": ")
+			if named && (kind == "length" || kind == "count") {
+				for _, huge := range hugeNumbers {
+					malformed := requireHugeRefused(t, r.value, before, huge, v)
+					require.Equal(t, field, malformed.Field)
+					fields[malformed.Message+" "+field] = true
+				}
+			}
+			before = append(before, l.bytes...)
+		}
+	})
+	require.Equal(t, lengthsAndCounts, fields, "each length and count field there is")
+}
+
+// lengthsAndCounts are the fields that ask for more bytes to come.
+var lengthsAndCounts = map[string]bool{
+	"SETUP parameter count":     true,
+	"SETUP probe":               true,
+	"SETUP path":                true,
+	"SETUP role":                true,
+	"SETUP cost":                true,
+	"SETUP hop":                 true,
+	"SETUP unknown parameter":   true,
+	"ANNOUNCE_REQUEST prefix":   true,
+	"ANNOUNCE suffix":           true,
+	"ANNOUNCE hop count":        true,
+	"ANNOUNCE_START suffix":     true,
+	"ANNOUNCE_START hop count":  true,
+	"ANNOUNCE_UPDATE hop count": true,
+	"TRACK broadcast":           true,
+	"TRACK track":               true,
+	"SUBSCRIBE broadcast":       true,
+	"SUBSCRIBE track":           true,
+	"FETCH broadcast":           true,
+	"FETCH track":               true,
+	"GOAWAY uri":                true,
+}
+
+// requireHugeRefused reads the message with the field behind before replaced.
+func requireHugeRefused(t *testing.T, m message, before []byte, huge uint64, v Version) *Error {
+	t.Helper()
+	head := bytes.NewReader(before)
+	r := NewReader(head)
+	var typ []byte
+	if typed(m, v) {
+		n, err := r.Varint()
+		require.NoError(t, err)
+		typ = AppendVarint(nil, n)
+	}
+	_, err := r.Varint()
+	require.NoError(t, err, "the old length")
+	body := AppendVarint(bytes.Clone(before[len(before)-r.Buffered():]), huge)
+	stream := append(AppendVarint(typ, uint64(len(body))), body...)
+
+	src := bytes.NewReader(stream)
+	got := allocated(func() { _, err = read(NewReader(src), m, v) })
+	require.LessOrEqual(t, got, bound(len(stream)))
+	var malformed *Error
+	require.ErrorAs(t, err, &malformed)
+	return malformed
+}
+
+// The length of a message itself, with nothing of it there.
+func TestHugeMessages(t *testing.T) {
+	for name, m := range oneOfEach() {
+		if name == "DATAGRAM" {
+			continue // has no length
+		}
+		for _, v := range Versions() {
+			for _, huge := range append(hugeNumbers, MaxMessage, MaxMessage+1) {
+				var stream []byte
+				if typed(m, v) {
+					stream = []byte{0}
+				}
+				stream = AppendVarint(stream, huge)
+				requireBounded(t, stream, func(r *Reader) error {
+					_, err := read(r, m, v)
+					return err
+				}, huge <= MaxMessage, "length", "body")
+			}
+		}
+	}
+}
+
+// The size of a frame, with more and more of it there.
+func TestHugeFrames(t *testing.T) {
+	for _, huge := range append(hugeNumbers, 40_000, 64<<10, 100_000, 1<<20, MaxFrame, MaxFrame+1) {
+		for _, n := range []int{0, 1, 1000, 16 << 10, 30_000, 64 << 10, 100_000, 900_000} {
+			if uint64(n) >= huge {
+				continue
+			}
+			stream := AppendVarint([]byte{0}, huge)
+			stream = append(stream, make([]byte, n)...)
+			requireBounded(t, stream, func(r *Reader) error {
+				_, _, err := r.Frame()
+				return err
+			}, huge <= MaxFrame, "size", "payload")
+		}
+	}
+}
+
+// requireBounded reads a stream that ends too early, or that has to be refused at
+// once, and checks what it cost.
+func requireBounded(t *testing.T, stream []byte, read func(*Reader) error, allowed bool, length, body string) {
+	t.Helper()
+	for name, source := range sources {
+		if name == "byte by byte" && len(stream) > 2000 {
+			continue // slow, and nothing else than halves
+		}
+		src := source(stream)
+		var err error
+		got := allocated(func() { err = read(NewReader(src)) })
+		require.LessOrEqual(t, got, bound(len(stream)), "%s, %d bytes", name, len(stream))
+
+		var malformed *Error
+		require.ErrorAs(t, err, &malformed)
+		if allowed {
+			require.Equal(t, body, malformed.Field)
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		} else {
+			require.Equal(t, length, malformed.Field)
+			require.ErrorIs(t, err, ErrTooLarge)
+		}
+	}
+}
+
+// The bound holds all along a stream, whatever the sizes are, and also where the
+// stream ends with the largest claim there is.
+func TestMemoryOfWholeStreams(t *testing.T) {
+	for _, size := range []int{0, 1, 128, 1021, 1024, 4000, 33_000, 40_000, 49_000, 60_000, 65_536, 66_000, 300_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			var stream []byte
+			for range 8 {
+				stream = append(AppendFrameHeader(stream, 0, 1), 'x')
+				stream = append(AppendFrameHeader(stream, 0, size), make([]byte, size)...)
+			}
+			stream = AppendFrameHeader(stream, 0, MaxFrame)
+
+			for name, source := range sources {
+				if name == "byte by byte" {
+					continue
+				}
+				src := source(stream)
+				r := NewReader(src)
+				n := 0
+				got := allocated(func() {
+					for {
+						if _, _, err := r.Frame(); err != nil {
+							return
+						}
+						n++
+					}
+				})
+				require.Equal(t, 16, n)
+				require.LessOrEqual(t, got, bound(len(stream)), name)
+				require.LessOrEqual(t, r.spent, allowance+2*r.arrived+page+spare, name)
+			}
+		})
+	}
+}
+
+// A short stream costs little: control streams live long.
+func TestSmallStreamTakesASmallBuffer(t *testing.T) {
+	src := bytes.NewReader(Group{Sequence: 42}.Append(nil, Lite06))
+	got := allocated(func() { _, _ = NewReader(src).Message() })
+	require.Less(t, got, uint64(1500))
+}
+
+// A frame that fits into the credit is read straight into its own memory, together
+// with the end of the stream.
+func TestOneLargeFrameTakesTwoBuffers(t *testing.T) {
+	stream := append(AppendFrameHeader(nil, 0, 30_000), make([]byte, 30_000)...)
+	src := bytes.NewReader(stream)
+	allocs := testing.AllocsPerRun(10, func() {
+		src.Reset(stream)
+		r := NewReader(src)
+		_, _, _ = r.Frame()
+		_, _, err := r.Frame()
+		if err != io.EOF {
+			panic(err)
+		}
+	})
+	require.LessOrEqual(t, allocs, 3.0, "the Reader, the first buffer and the frame's")
+}
+
+// Small frames share buffers.
+func TestFramesOf128BytesCostNoAllocation(t *testing.T) {
+	const n = MaxGroupFrames
+	var stream []byte
+	for range n {
+		stream = append(AppendFrameHeader(stream, 1, 128), make([]byte, 128)...)
+	}
+	src := bytes.NewReader(stream)
+	allocs := testing.AllocsPerRun(5, func() {
+		src.Reset(stream)
+		r := NewReader(src)
+		for range n {
+			if _, payload, err := r.Frame(); err != nil || len(payload) != 128 {
+				panic("bad frame")
+			}
+		}
+	})
+	require.LessOrEqual(t, allocs/n, 0.01)
+}
+
+// At any byte of any example a number may be replaced by a huge one: whatever comes
+// of it costs no more than the bound.
+func TestHugeNumbersAnywhere(t *testing.T) {
+	forEachRow(t, func(t *testing.T, r row, v Version) {
+		typ, body := split(r.value, unhex(r.wire), v)
+		for n := range body {
+			for _, huge := range hugeNumbers {
+				mutated := AppendVarint(bytes.Clone(body[:n]), huge)
+				got := allocated(func() { _, _ = parse(r.value, typ, mutated, v) })
+				require.LessOrEqual(t, got, bound(len(mutated)))
+			}
+		}
+	})
+}
