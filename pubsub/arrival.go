@@ -1,0 +1,75 @@
+package pubsub
+
+import (
+	"context"
+	"io"
+	"slices"
+)
+
+// NextArrival returns the groups in the order of their arrival, as whoever forwards them
+// wants them. Left out are groups below Start (or below the first one, if there is no
+// Start) and groups too old by MaxAge. A group above End is held back until an Update
+// raises it: End alone is no end (moq-lite.md §4.5).
+func (c *TrackConsumer) NextArrival(ctx context.Context) (*GroupConsumer, error) {
+	return c.read(ctx, c.stepArrival)
+}
+
+// stepArrival is called with the track's lock held.
+func (c *TrackConsumer) stepArrival() step {
+	t := c.t
+	if !c.resolve() {
+		return c.idle(t.begin)
+	}
+	if g := c.unpark(); g != nil {
+		c.given++
+		return step{group: newGroupConsumer(g, nil, 0)}
+	}
+	for i := t.cache.arrived(c.cursor); i < len(t.cache.arrivals); i++ {
+		g := t.cache.arrivals[i]
+		c.cursor = g.arrival + 1
+		switch {
+		case !c.wants(g):
+		case c.opts.End != nil && g.sequence > *c.opts.End:
+			c.park(g.sequence)
+		default:
+			c.given++
+			return step{group: newGroupConsumer(g, nil, 0)}
+		}
+	}
+	if t.bounded && c.low+c.given >= t.final {
+		return step{err: io.EOF}
+	}
+	return c.idle(0)
+}
+
+// wants reports whether g is still to be delivered, End aside.
+func (c *TrackConsumer) wants(g *group) bool {
+	cache := &c.t.cache
+	return g.sequence >= c.low && cache.kept(g) && !cache.tooOld(cache.at(g.sequence+1), c.ageTicks)
+}
+
+// park remembers a group above End. What was evicted meanwhile is forgotten.
+func (c *TrackConsumer) park(seq uint64) {
+	if len(c.parked) >= maxGroups {
+		floor := c.t.cache.floor
+		c.parked = slices.DeleteFunc(c.parked, func(s uint64) bool { return s < floor })
+	}
+	c.parked = append(c.parked, seq)
+}
+
+// unpark returns the first held back group that is within End now.
+func (c *TrackConsumer) unpark() *group {
+	cache := &c.t.cache
+	for i := 0; i < len(c.parked); {
+		seq := c.parked[i]
+		if c.opts.End != nil && seq > *c.opts.End {
+			i++
+			continue
+		}
+		c.parked = slices.Delete(c.parked, i, i+1)
+		if at := cache.at(seq); seq >= cache.floor && at < len(cache.groups) && c.wants(cache.groups[at]) {
+			return cache.groups[at]
+		}
+	}
+	return nil
+}

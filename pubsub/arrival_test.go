@@ -1,0 +1,130 @@
+package pubsub
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/remoq/moq/moqerr"
+	"github.com/stretchr/testify/require"
+)
+
+func arrivals(t testing.TB, c *TrackConsumer, n int) (seqs []uint64) {
+	t.Helper()
+	for range n {
+		g, err := c.NextArrival(testCtx(t))
+		require.NoError(t, err)
+		seqs = append(seqs, g.Sequence())
+	}
+	return seqs
+}
+
+func TestArrivalOrder(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 0)
+	for _, seq := range []uint64{4, 7, 5} {
+		putGroup(t, tp, seq, 0, 1)
+	}
+	latest := subscribe(t, o, SubscribeOptions{})
+	from := subscribe(t, o, SubscribeOptions{Start: ptr(5)})
+	require.Equal(t, []uint64{7, 5}, arrivals(t, from, 2))
+	require.Equal(t, []uint64{7}, arrivals(t, latest, 1))
+	for _, seq := range []uint64{9, 6, 8} {
+		putGroup(t, tp, seq, 0, 1)
+	}
+	require.Equal(t, []uint64{9, 6, 8}, arrivals(t, from, 3), "late ones too")
+	require.Equal(t, []uint64{9, 8}, arrivals(t, latest, 2), "6 is below where it began")
+	requireNone(t, latest.NextArrival)
+	require.NoError(t, tp.Close())
+	_, err := latest.NextArrival(bg)
+	require.Equal(t, io.EOF, err)
+}
+
+func TestArrivalLeavesOutWhatIsTooOld(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0), MaxAge: 2 * time.Second})
+	for i := range uint64(10) {
+		putGroup(t, tp, i, time.Duration(i)*time.Second, 1)
+	}
+	require.Equal(t, []uint64{6, 7, 8, 9}, arrivals(t, c, 4))
+	requireNone(t, c.NextArrival)
+}
+
+func TestArrivalEndHoldsBack(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 0)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0), End: ptr(2)})
+	for _, seq := range []uint64{1, 5, 3, 0, 2, 4} {
+		putGroup(t, tp, seq, 0, 1)
+	}
+	require.Equal(t, []uint64{1, 0, 2}, arrivals(t, c, 3))
+	requireNone(t, c.NextArrival)
+	require.NoError(t, c.Update(SubscribeOptions{Start: ptr(0), End: ptr(4)}))
+	require.Equal(t, []uint64{3, 4}, arrivals(t, c, 2))
+	require.NoError(t, c.Update(SubscribeOptions{Start: ptr(0)}))
+	putGroup(t, tp, 6, 0, 1)
+	require.Equal(t, []uint64{5, 6}, arrivals(t, c, 2))
+}
+
+func TestArrivalErrorComesLast(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 0)
+	c := subscribe(t, o, SubscribeOptions{})
+	putGroup(t, tp, 3, 0, 1)
+	putGroup(t, tp, 8, 0, 1)
+	tp.Abort(moqerr.StreamCancelled)
+	var got []uint64
+	var last error
+	for g, err := range c.Arrivals(testCtx(t)) {
+		if last = err; err == nil {
+			got = append(got, g.Sequence())
+		}
+	}
+	require.Equal(t, []uint64{3, 8}, got)
+	require.Equal(t, &moqerr.StreamError{Code: moqerr.StreamCancelled}, last)
+}
+
+func TestArrivalEndsWhenAllIsThere(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 0)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0)})
+	putGroup(t, tp, 1, 0, 1)
+	require.NoError(t, tp.EndAt(2))
+	require.Equal(t, []uint64{1}, arrivals(t, c, 1))
+	requireNone(t, c.NextArrival)
+	putGroup(t, tp, 0, 0, 1)
+	require.Equal(t, []uint64{0}, arrivals(t, c, 1))
+	_, err := c.NextArrival(bg)
+	require.Equal(t, io.EOF, err)
+}
+
+func TestStale(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 10*time.Second)
+	c := subscribe(t, o, SubscribeOptions{MaxAge: 3 * time.Second})
+	putGroup(t, tp, 0, 0, 1)
+	_, ok := c.StaleIn(0)
+	require.False(t, ok, "the latest group is never stale")
+	g := openAt(t, tp, 1, time.Second, 1)
+	left, ok := c.StaleIn(0)
+	require.True(t, ok)
+	require.Equal(t, 3*time.Second, left)
+	putFrame(t, g, 3*time.Second, 1)
+	left, _ = c.StaleIn(0)
+	require.Equal(t, time.Second, left)
+	require.False(t, c.Stale(0))
+	putFrame(t, g, 4001*time.Millisecond, 2)
+	left, ok = c.StaleIn(0)
+	require.True(t, ok)
+	require.Zero(t, left)
+	require.True(t, c.Stale(0))
+	require.False(t, c.Stale(1))
+
+	putGroup(t, tp, 2, time.Hour, 1)
+	putGroup(t, tp, 3, 2*time.Hour, 1)
+	require.True(t, c.Stale(0), "not kept any more")
+	left, ok = c.StaleIn(1)
+	require.True(t, ok)
+	require.Zero(t, left)
+}

@@ -1,0 +1,256 @@
+package pubsub
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// broadcast is a set of tracks made here.
+type broadcast struct {
+	origin *Origin
+	path   string
+
+	mu sync.Mutex
+	// Guarded by mu.
+	tracks    map[string]*track
+	failed    map[string]error // tracks that were aborted and not made again
+	route     *route           // while announced
+	announced bool             // it was, at some time
+	closed    bool
+}
+
+// BroadcastProducer publishes a set of tracks under one path. Its methods may be called
+// concurrently and none of them blocks. After Close they return [moqerr.ErrClosed].
+type BroadcastProducer struct{ b *broadcast }
+
+// CreateBroadcast makes a broadcast that nobody sees until it is announced. The path is
+// normalised: slashes at the ends are trimmed, runs of them collapsed. The error is a
+// *moqerr.ConfigError for a path that cannot be announced (more than 32 parts, not UTF-8, a
+// segment with '*'), or [moqerr.ErrDuplicate] if the origin has such a broadcast.
+func (o *Origin) CreateBroadcast(path string) (*BroadcastProducer, error) {
+	path, err := parsePath("path", path)
+	if err != nil {
+		return nil, err
+	}
+	b := &broadcast{origin: o, path: path, tracks: make(map[string]*track), failed: make(map[string]error)}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.locals[path] != nil {
+		return nil, moqerr.ErrDuplicate
+	}
+	o.locals[path] = b
+	return &BroadcastProducer{b}, nil
+}
+
+// Path returns the broadcast's path in its normal form.
+func (p *BroadcastProducer) Path() string { return p.b.path }
+
+// CreateTrack makes a track. Its numbering begins above that of every closed track of the
+// origin. The error is [moqerr.ErrDuplicate] if an open track has that name, or a
+// *moqerr.ConfigError for a TrackInfo that cannot be used.
+func (p *BroadcastProducer) CreateTrack(name string, info TrackInfo) (*TrackProducer, error) {
+	info, err := info.filled()
+	if err != nil {
+		return nil, err
+	}
+	b := p.b
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, moqerr.ErrClosed
+	}
+	begin, old := b.origin.high.Load(), b.tracks[name]
+	if old != nil {
+		next, ended := old.numbering()
+		if !ended {
+			b.mu.Unlock()
+			return nil, moqerr.ErrDuplicate
+		}
+		begin = max(begin, next)
+	}
+	t := newTrack(b.origin, b, name, info, begin)
+	b.tracks[name] = t
+	delete(b.failed, name)
+	b.mu.Unlock()
+	if old != nil {
+		old.forget()
+	}
+	return &TrackProducer{t}, nil
+}
+
+// numbering returns the first unused sequence and whether the track has ended.
+func (t *track) numbering() (next uint64, ended bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.next, t.ended
+}
+
+// Announce makes the broadcast visible. It may be repeated.
+func (p *BroadcastProducer) Announce() error {
+	b := p.b
+	b.mu.Lock()
+	if b.closed || b.route != nil {
+		closed := b.closed
+		b.mu.Unlock()
+		if closed {
+			return moqerr.ErrClosed
+		}
+		return nil
+	}
+	r := &route{origin: b.origin, local: b, value: Route{Prefix: b.path}}
+	b.route, b.announced = r, true
+	b.mu.Unlock()
+	b.origin.insert(r)
+	return nil
+}
+
+// Unannounce makes the broadcast invisible again. Running subscriptions go on.
+func (p *BroadcastProducer) Unannounce() {
+	b := p.b
+	b.mu.Lock()
+	r := b.route
+	b.route = nil
+	b.mu.Unlock()
+	if r != nil {
+		b.origin.remove(r)
+	}
+}
+
+// Close unannounces the broadcast and ends every track properly: readers get io.EOF. It
+// may be repeated and returns nil.
+func (p *BroadcastProducer) Close() error {
+	b := p.b
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	tracks := make([]*track, 0, len(b.tracks))
+	for _, t := range b.tracks {
+		tracks = append(tracks, t)
+	}
+	clear(b.failed)
+	b.mu.Unlock()
+	p.Unannounce()
+	for _, t := range tracks {
+		t.finish(nil)
+		t.forget()
+	}
+	o := b.origin
+	o.mu.Lock()
+	delete(o.locals, b.path)
+	o.mu.Unlock()
+	return nil
+}
+
+// ended implements home.
+func (b *broadcast) ended(t *track, next uint64, err error) {
+	b.origin.raise(next)
+	if err == nil {
+		return
+	}
+	b.mu.Lock()
+	current := b.tracks[t.name] == t
+	if current {
+		delete(b.tracks, t.name)
+		if !b.closed {
+			b.failed[t.name] = err
+		}
+	}
+	b.mu.Unlock()
+	if current {
+		t.forget()
+	}
+}
+
+// wrote implements home.
+func (b *broadcast) wrote(t *track) {
+	b.mu.Lock()
+	announced := b.announced
+	b.mu.Unlock()
+	if !announced {
+		b.origin.logger.Warn("written to a track whose broadcast was never announced", "broadcast", b.path, "track", t.name)
+	}
+}
+
+// subscribe finds a track made here.
+func (b *broadcast) subscribe(name string, o SubscribeOptions) (*TrackConsumer, error) {
+	b.mu.Lock()
+	t, err := b.tracks[name], b.failed[name]
+	b.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if t != nil {
+		if c, ok := t.subscribe(o); ok {
+			return c, nil
+		}
+	}
+	return nil, streamError(moqerr.StreamNotFound)
+}
+
+// BroadcastConsumer reads one broadcast. Its methods may be called concurrently. It needs
+// no closing.
+type BroadcastConsumer struct {
+	route *route
+	path  string
+}
+
+// Path returns the broadcast's path.
+func (c *BroadcastConsumer) Path() string { return c.path }
+
+// Source returns the identity of the publisher, or 0 if it is unknown.
+func (c *BroadcastConsumer) Source() uint64 {
+	o := c.route.origin
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return c.route.source()
+}
+
+// Closed returns a channel that is closed when the broadcast is not announced any more, or
+// the route to it is gone. Running subscriptions may go on.
+func (c *BroadcastConsumer) Closed() <-chan struct{} {
+	r := c.route
+	r.origin.mu.Lock()
+	defer r.origin.mu.Unlock()
+	if r.gone == nil {
+		r.gone = make(chan struct{})
+		if r.dead.Load() {
+			close(r.gone)
+		}
+	}
+	return r.gone
+}
+
+// Subscribe reads a track. For a broadcast that comes from elsewhere it waits until the
+// supplier has accepted; ctx ends that wait only, not the subscription. The error is a
+// *moqerr.StreamError: StreamNotFound if there is no such track, StreamUnroutable if the
+// broadcast is gone, or the supplier's own; or ctx.Err(), or why the supplier's session
+// ended.
+func (c *BroadcastConsumer) Subscribe(ctx context.Context, track string, o SubscribeOptions) (*TrackConsumer, error) {
+	return c.subscribe(ctx, nil, track, o)
+}
+
+// subscribe is Subscribe that also ends, with ErrClosed, when stop is closed.
+func (c *BroadcastConsumer) subscribe(ctx context.Context, stop <-chan struct{}, track string, o SubscribeOptions) (*TrackConsumer, error) {
+	r := c.route
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if r.local == nil {
+		return r.requests.subscribe(ctx, stop, trackKey{c.path, track}, o.copied())
+	}
+	if r.dead.Load() {
+		return nil, streamError(moqerr.StreamUnroutable)
+	}
+	return r.local.subscribe(track, o)
+}
+
+// without returns list with one element taken out.
+func without[T comparable](list []T, x T) []T {
+	return slices.DeleteFunc(list, func(y T) bool { return x == y })
+}

@@ -1,0 +1,221 @@
+package pubsub
+
+import (
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/remoq/moq/moqerr"
+	"github.com/stretchr/testify/require"
+)
+
+// sequences lists what a track keeps.
+func sequences(tp *TrackProducer) (all []uint64) {
+	tp.t.mu.Lock()
+	defer tp.t.mu.Unlock()
+	for _, g := range tp.t.cache.groups {
+		all = append(all, g.sequence)
+	}
+	return all
+}
+
+func TestCacheKeepsByPresentationTime(t *testing.T) {
+	tp := newTestTrack(t, NewOrigin(), 3*time.Second)
+	// Groups of one second each, written at once: the wall clock plays no part.
+	for i := range uint64(6) {
+		putGroup(t, tp, i, time.Duration(i)*time.Second, 1)
+	}
+	// Group 1's successor starts 3 s before the newest frame: not more than MaxAge.
+	require.Equal(t, []uint64{1, 2, 3, 4, 5}, sequences(tp))
+	_, err := tp.CreateGroup(0)
+	require.ErrorIs(t, err, moqerr.ErrTooOld)
+
+	// A timestamp far ahead inside the latest group ages the others when the next group begins.
+	g := openAt(t, tp, 6, 6*time.Second, 1)
+	putFrame(t, g, time.Hour, 1)
+	putFrame(t, g, 7*time.Second, 2) // the greatest counts, not the last
+	openAt(t, tp, 7, 7*time.Second, 0)
+	require.Equal(t, []uint64{6, 7}, sequences(tp), "an empty latest group does not hide the newest time")
+	putFrame(t, g, time.Hour, 3)
+}
+
+func TestCacheOutOfOrder(t *testing.T) {
+	tp := newTestTrack(t, NewOrigin(), 10*time.Second)
+	for _, i := range []uint64{5, 3, 4, 9, 1} {
+		putGroup(t, tp, i, time.Duration(i)*time.Second, 1)
+	}
+	require.Equal(t, []uint64{1, 3, 4, 5, 9}, sequences(tp))
+	putGroup(t, tp, 15, 15*time.Second, 1)
+	require.Equal(t, []uint64{4, 5, 9, 15}, sequences(tp), "3 goes: 4 starts 11 s before 15")
+}
+
+func TestEvictedGroup(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Second)
+	whole := subscribe(t, o, SubscribeOptions{})
+	putGroup(t, tp, 0, 0, 2)
+	reader, err := whole.NextGroup(bg)
+	require.NoError(t, err)
+	open := openAt(t, tp, 1, time.Second, 1)
+	cut, err := whole.NextGroup(bg)
+	require.NoError(t, err)
+	putGroup(t, tp, 2, 10*time.Second, 1)
+	putGroup(t, tp, 3, 20*time.Second, 1)
+	require.Equal(t, []uint64{2, 3}, sequences(tp)[:2])
+
+	require.ErrorIs(t, open.WriteFrame(Frame{}), moqerr.ErrTooOld)
+	got, err := readAll(t, reader)
+	require.NoError(t, err, "a reader in the middle of a whole group reads to its end")
+	require.Equal(t, []string{"0/0", "0/1"}, got)
+	got, err = readAll(t, cut)
+	require.Equal(t, []string{"1/0"}, got)
+	require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamOld})
+}
+
+func TestLatestGroupIsAlwaysKept(t *testing.T) {
+	o := NewOriginWith(OriginOptions{Budget: -1})
+	tp := newTestTrack(t, o, -1)
+	for i := range uint64(100) {
+		putGroup(t, tp, i, time.Duration(i)*time.Hour, 1)
+		require.Equal(t, []uint64{i}, sequences(tp))
+	}
+	g, err := subscribe(t, o, SubscribeOptions{}).NextGroup(bg)
+	require.NoError(t, err)
+	got, err := readAll(t, g)
+	require.NoError(t, err)
+	require.Equal(t, []string{"99/0"}, got)
+}
+
+// The budget holds for all tracks of an origin together; a track that writes gives up its
+// own oldest groups.
+func TestBudget(t *testing.T) {
+	const budget = 1 << 20
+	o := NewOriginWith(OriginOptions{Budget: budget})
+	b := announced(t, o, "b")
+	var tracks []*TrackProducer
+	for _, name := range []string{"x", "y", "z"} {
+		tp, err := b.CreateTrack(name, TrackInfo{MaxAge: time.Hour})
+		require.NoError(t, err)
+		tracks = append(tracks, tp)
+	}
+	for i := range uint64(300) {
+		for _, tp := range tracks {
+			g := openAt(t, tp, i, 0, 0)
+			for range 10 {
+				require.NoError(t, g.WriteFrame(Frame{Payload: make([]byte, 1000)}))
+			}
+			require.NoError(t, g.Close())
+			require.LessOrEqual(t, o.held.Load(), int64(budget+budget/20), "group %d", i)
+		}
+	}
+	require.Greater(t, o.held.Load(), int64(budget/2), "the budget is used")
+	require.NoError(t, b.Close())
+	require.Zero(t, o.held.Load(), "a closed broadcast gives everything back")
+}
+
+func TestBudgetCountsWhatIsHeld(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	g := openAt(t, tp, 0, 0, 0)
+	require.Equal(t, groupSize, o.held.Load())
+	require.NoError(t, g.WriteFrame(Frame{Payload: []byte("x")}))
+	require.Equal(t, groupSize+arenaFirst, o.held.Load(), "capacity, not length")
+	require.NoError(t, g.WriteOwned(Frame{Payload: make([]byte, 5000)}))
+	require.Equal(t, groupSize+arenaFirst+5000, o.held.Load())
+	tp.Abort(moqerr.StreamCancelled)
+	require.Zero(t, o.held.Load())
+}
+
+func TestNumberOfGroupsIsBounded(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	for range maxGroups + 500 {
+		require.NoError(t, tp.WriteFrame(Frame{}))
+	}
+	require.Len(t, sequences(tp), maxGroups)
+	require.LessOrEqual(t, len(tp.t.cache.arrivals), maxGroups)
+	require.Equal(t, int64(maxGroups)*groupSize, o.held.Load())
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0)})
+	seq, gap := nextSeq(t, c)
+	require.Equal(t, uint64(500), seq)
+	require.Equal(t, &moqerr.Gap{First: 0, Last: 499}, gap)
+}
+
+// A group far ahead that came first must not make the order of arrival grow for ever.
+func TestArrivalsAreCompacted(t *testing.T) {
+	tp := newTestTrack(t, NewOrigin(), time.Hour)
+	putGroup(t, tp, 1<<40, 0, 1)
+	for i := range uint64(3 * maxGroups) {
+		putGroup(t, tp, i, 0, 0)
+	}
+	require.LessOrEqual(t, len(tp.t.cache.arrivals), 2*maxGroups+16)
+}
+
+// The table against a plain map, with groups in random order.
+func TestCacheAgainstModel(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 50 {
+		o := NewOrigin()
+		tp := newTestTrack(t, o, 20*time.Second)
+		model := map[uint64]bool{}
+		latest := uint64(0)
+		for range 200 {
+			seq := latest + r.Uint64N(30)
+			seq -= min(seq, 15)
+			_, err := tp.CreateGroup(seq)
+			switch {
+			case model[seq]:
+				require.ErrorIs(t, err, moqerr.ErrDuplicate)
+			case err != nil:
+				require.ErrorIs(t, err, moqerr.ErrTooOld)
+				require.Less(t, seq, tp.t.cache.floor)
+			default:
+				model[seq] = true
+				latest = max(latest, seq)
+				require.NoError(t, (&GroupProducer{tp.t.cache.groups[tp.t.cache.at(seq)]}).WriteOwned(Frame{Timestamp: time.Duration(seq) * time.Second}))
+			}
+			kept := sequences(tp)
+			require.IsIncreasing(t, append([]uint64{0}, up(kept)...))
+			require.Equal(t, latest, kept[len(kept)-1])
+			for s := range model {
+				if s < tp.t.cache.floor {
+					delete(model, s)
+				}
+			}
+			require.Len(t, kept, len(model))
+		}
+		require.NoError(t, tp.Close())
+		c := subscribe(t, o, SubscribeOptions{Start: ptr(0)})
+		n := 0
+		for _, err := range c.Groups(testCtx(t)) {
+			require.NoError(t, err)
+			n++
+		}
+		require.Equal(t, len(model), n)
+		_, err := c.NextGroup(bg)
+		require.Equal(t, io.EOF, err)
+	}
+}
+
+func up(seqs []uint64) (plus []uint64) {
+	for _, s := range seqs {
+		plus = append(plus, s+1)
+	}
+	return plus
+}
+
+// What is written to an open group of a track that is gone already is nobody's budget.
+func TestBudgetAfterTheTrackIsGone(t *testing.T) {
+	o := NewOrigin()
+	b := announced(t, o, "b")
+	tp, err := b.CreateTrack("t", TrackInfo{})
+	require.NoError(t, err)
+	g := openAt(t, tp, 0, 0, 1)
+	require.NoError(t, b.Close())
+	require.Zero(t, o.held.Load())
+	require.NoError(t, g.WriteFrame(Frame{Payload: make([]byte, 100_000)}))
+	require.Zero(t, o.held.Load())
+	tp.t.forget()
+	require.Zero(t, o.held.Load(), "given back once")
+}

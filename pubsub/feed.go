@@ -1,0 +1,213 @@
+package pubsub
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// Feed is one supplier of routes, as a session is: everything that is asked of its routes
+// comes out of one queue. All methods may be called concurrently.
+type Feed struct {
+	origin *Origin
+
+	mu sync.Mutex
+	// Guarded by mu.
+	routes map[*Requests]struct{} // attached, or with tracks that still run
+	queue  []*Request
+	closed bool
+	err    error // why
+	bell   bell
+}
+
+// trackKey names a track below a route.
+type trackKey struct{ path, name string }
+
+// slot is what a route knows of a track: it was asked for, or it runs.
+type slot struct {
+	request *Request
+	track   *track
+}
+
+// Requests is one attached route. All methods may be called concurrently.
+type Requests struct {
+	feed  *Feed
+	route *route
+	own   route // what route points to
+	alone bool  // the feed has no other route
+
+	// Guarded by Feed.mu.
+	tracks map[trackKey]slot
+	closed bool
+}
+
+// Feed returns a new supplier without routes.
+func (o *Origin) Feed() *Feed {
+	return &Feed{origin: o, routes: make(map[*Requests]struct{})}
+}
+
+// Attach announces a route from elsewhere and returns the handle that answers what is
+// asked below it: a [Feed] of one route.
+func (o *Origin) Attach(r Route) (*Requests, error) {
+	h, err := o.Feed().Attach(r)
+	if h != nil {
+		h.alone = true
+	}
+	return h, err
+}
+
+// Attach adds a route to the origin's table. It fails with a *moqerr.ConfigError for a
+// route that cannot be: a bad prefix, more than 32 hops, a chain through this very origin;
+// or after Close with its cause.
+func (f *Feed) Attach(r Route) (*Requests, error) {
+	value, err := r.check(f.origin)
+	if err != nil {
+		return nil, err
+	}
+	h := &Requests{feed: f}
+	h.own.origin, h.own.requests, h.own.value = f.origin, h, value
+	h.route = &h.own
+	f.mu.Lock()
+	if f.closed {
+		err := f.err
+		f.mu.Unlock()
+		return nil, err
+	}
+	f.routes[h] = struct{}{}
+	f.mu.Unlock()
+	f.origin.insert(h.route)
+	return h, nil
+}
+
+// Next returns the next request for a track below any of the feed's routes. It ends with
+// ctx.Err(), or after Close with its cause.
+func (f *Feed) Next(ctx context.Context) (*Request, error) {
+	var s sleeper
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f.mu.Lock()
+		if len(f.queue) > 0 {
+			q := f.queue[0]
+			f.queue[0] = nil
+			f.queue = f.queue[1:]
+			f.mu.Unlock()
+			return q, nil
+		}
+		if f.closed {
+			err := f.err
+			f.mu.Unlock()
+			return nil, err
+		}
+		f.bell.add(&s)
+		f.mu.Unlock()
+		if err := s.wait(ctx, nil); err != nil {
+			f.mu.Lock()
+			f.bell.remove(&s)
+			f.mu.Unlock()
+			return nil, err
+		}
+	}
+}
+
+// Close detaches all routes. With a cause, which is why the session ended, it also ends
+// every track that was accepted from the feed, at once: readers get the frames that are
+// here, then the cause. Without one it is a retraction, as in [Requests.Close]. It may be
+// repeated; Next then returns the first cause, or [moqerr.ErrClosed].
+func (f *Feed) Close(cause error) {
+	f.mu.Lock()
+	if !f.closed {
+		f.closed = true
+		if f.err = cause; cause == nil {
+			f.err = moqerr.ErrClosed
+		}
+	}
+	all := make([]*Requests, 0, len(f.routes))
+	for h := range f.routes {
+		all = append(all, h)
+	}
+	asleep := f.bell.take()
+	f.mu.Unlock()
+	f.bell.ring(asleep)
+	for _, h := range all {
+		h.close(cause)
+	}
+}
+
+// Next returns the next request, as [Feed.Next] does. For a route that was attached
+// through a Feed it is the Feed's, and may be for another of its routes.
+func (h *Requests) Next(ctx context.Context) (*Request, error) { return h.feed.Next(ctx) }
+
+// Update changes hops and costs of the route; its prefix must stay. What runs goes on.
+// The error is a *moqerr.ConfigError, or [moqerr.ErrClosed] after Close.
+func (h *Requests) Update(r Route) error {
+	value, err := r.check(h.feed.origin)
+	if err != nil {
+		return err
+	}
+	return h.feed.origin.update(h.route, value)
+}
+
+// Close takes the route away. Without a cause it is a retraction: requests that are not
+// answered fail with StreamUnroutable, running tracks go on to their own end. With a
+// cause running tracks end with it at once, and so do requests. It may be repeated, also
+// to end with a cause what a retraction left running.
+func (h *Requests) Close(cause error) {
+	if h.alone {
+		h.feed.Close(cause)
+		return
+	}
+	h.close(cause)
+}
+
+func (h *Requests) close(cause error) {
+	f := h.feed
+	f.origin.remove(h.route)
+	if cause == io.EOF {
+		cause = failure(cause)
+	}
+	refused := cause
+	if cause == nil {
+		refused = streamError(moqerr.StreamUnroutable)
+	}
+	f.mu.Lock()
+	h.closed = true
+	var pending []*Request
+	var running []*track
+	for key, s := range h.tracks {
+		if s.request != nil {
+			pending = append(pending, s.request)
+			s.request.answer(refused)
+			f.queue = without(f.queue, s.request)
+			delete(h.tracks, key)
+		} else if cause != nil {
+			running = append(running, s.track)
+		}
+	}
+	if len(h.tracks) == 0 {
+		delete(f.routes, h)
+	}
+	f.mu.Unlock()
+	for _, q := range pending {
+		close(q.done)
+	}
+	for _, t := range running {
+		t.finish(cause)
+	}
+}
+
+// forget takes a track out that has ended.
+func (h *Requests) forget(key trackKey, t *track) {
+	f := h.feed
+	f.mu.Lock()
+	if h.tracks[key].track == t {
+		delete(h.tracks, key)
+	}
+	if h.closed && len(h.tracks) == 0 {
+		delete(f.routes, h)
+	}
+	f.mu.Unlock()
+}

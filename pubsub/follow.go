@@ -1,0 +1,350 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// A failed subscription is tried again after this time, doubled up to the longest one, or
+// as soon as the announcement changes.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 5 * time.Second
+)
+
+// Resume says where a Follower goes on after a loss.
+type Resume int
+
+// ResumeLive goes on at the live edge: with the group that the publisher is at.
+const ResumeLive Resume = 0
+
+// FollowOptions is how to follow a track. The zero value begins at the latest group and
+// resumes at the live edge.
+type FollowOptions struct {
+	SubscribeOptions
+	Resume Resume
+}
+
+// FollowState is a snapshot of a Follower.
+type FollowState struct {
+	Live       bool   // there is a subscription; else it waits for one
+	Losses     uint64 // subscriptions lost so far
+	LostGroups uint64 // groups named by gaps so far; a restart counts none
+	Err        error  // the last failure; nil if none
+}
+
+// Follower is a durable subscription: it waits for the broadcast, subscribes, and after
+// every loss does so again. One goroutine reads at a time; the other methods may be called
+// from anywhere.
+//
+// What a loss cost is told by the Gap of the next group, exactly: from the first frame that
+// had not come yet. Its Cause is what ended the subscription. A group that was cut stays
+// readable as far as it came, and then ends with that cause. If it is still live
+// afterwards, it comes again as a group that begins at the first frame that had not come
+// ([GroupConsumer.Index]). Whether a group of which all frames had come, but not its end,
+// lost anything cannot be known; a gap then counts it from its end on. No frame is delivered twice, and no group twice that had come
+// whole.
+//
+// A publisher with a new identity starts a new numbering: the first group of it has a
+// Gap with Restarted set. If the identity is unknown, a live group that lies before the
+// last one delivered is taken for a restart.
+type Follower struct {
+	origin *Origin
+	path   string
+	track  string
+	bad    error // why the path cannot be followed
+	done   chan struct{}
+	cursor *Announcements
+
+	// Owned by the reader.
+	active   bool // the path is announced
+	failures int  // in a row; a group that is delivered ends it
+	source   uint64
+	fresh    bool // no group of this subscription was looked at yet
+	position position
+	cause    error // of the loss that has not been told yet
+
+	mu sync.Mutex
+	// Guarded by mu.
+	opts   SubscribeOptions
+	sub    *TrackConsumer // nil while waiting
+	closed bool
+	state  FollowState
+}
+
+// Follow returns a durable subscription to a track. It does nothing until it is read, but
+// for keeping an eye on the announcements of the path; Close releases that.
+func (o *Origin) Follow(path, track string, opts FollowOptions) *Follower {
+	path, err := parsePath("path", path)
+	return &Follower{
+		origin: o, path: path, track: track, bad: err, done: make(chan struct{}),
+		cursor: o.announcements(path, 0, true), opts: opts.copied(),
+	}
+}
+
+// NextGroup returns the next group; order, waiting and skipping are those of
+// [TrackConsumer.NextGroup]. It ends with
+//
+//   - ctx.Err(), or [moqerr.ErrClosed] after Close;
+//   - io.EOF when the track ended properly, or behind End;
+//   - a *moqerr.StreamError (StreamNotFound) if the broadcast is announced and has no such
+//     track; another call asks again;
+//   - the error of the origin's last supervisor, if it would have to wait (see
+//     [Origin.Supervise]);
+//   - a *moqerr.ConfigError if no broadcast can have that path.
+//
+// Every other failure is waited out.
+func (f *Follower) NextGroup(ctx context.Context) (*GroupConsumer, error) {
+	for {
+		sub, err := f.subscription(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c, err := sub.NextGroup(ctx)
+		switch {
+		case err == nil:
+			if c = f.take(c); c != nil {
+				return c, nil
+			}
+		case f.isClosed():
+			return nil, moqerr.ErrClosed
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err == io.EOF:
+			return nil, io.EOF
+		default:
+			f.lose(sub, err)
+		}
+	}
+}
+
+// Groups iterates over the groups as NextGroup returns them. Leaving the loop early closes
+// the group at hand; the Follower stays open until Close.
+func (f *Follower) Groups(ctx context.Context) iter.Seq2[*GroupConsumer, error] {
+	return groups(ctx, f.NextGroup)
+}
+
+// Update replaces what the reader wants, as [TrackConsumer.Update] does. It fails with
+// [moqerr.ErrClosed] after Close.
+func (f *Follower) Update(o SubscribeOptions) error {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return moqerr.ErrClosed
+	}
+	f.opts = o.copied()
+	sub := f.sub
+	f.mu.Unlock()
+	if sub == nil {
+		return nil
+	}
+	return sub.Update(o)
+}
+
+// State returns how the Follower is doing.
+func (f *Follower) State() FollowState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state
+}
+
+// Close ends the Follower and unblocks NextGroup. Groups that were delivered can still be
+// read. It may be repeated and returns nil.
+func (f *Follower) Close() error {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil
+	}
+	f.closed = true
+	f.state.Live = false
+	sub := f.sub
+	f.mu.Unlock()
+	close(f.done)
+	f.cursor.Close()
+	if sub != nil {
+		_ = sub.Close()
+	}
+	return nil
+}
+
+func (f *Follower) isClosed() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// subscription returns the running subscription, or makes one when it is time.
+func (f *Follower) subscription(ctx context.Context) (*TrackConsumer, error) {
+	f.mu.Lock()
+	sub, closed := f.sub, f.closed
+	f.mu.Unlock()
+	switch {
+	case closed:
+		return nil, moqerr.ErrClosed
+	case f.bad != nil:
+		return nil, f.bad
+	case sub != nil:
+		return sub, nil
+	}
+	for {
+		if err := f.pause(ctx); err != nil {
+			return nil, err
+		}
+		if err := f.await(ctx); err != nil {
+			return nil, err
+		}
+		sub, err := f.subscribe(ctx)
+		switch {
+		case err == nil:
+			return sub, nil
+		case f.isClosed():
+			return nil, moqerr.ErrClosed
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		}
+		f.failures++
+		f.mu.Lock()
+		f.state.Err = err
+		f.mu.Unlock()
+		if errors.Is(err, streamError(moqerr.StreamNotFound)) {
+			return nil, err
+		}
+	}
+}
+
+// pause waits after a failure: for a while, or until the announcement changes.
+func (f *Follower) pause(ctx context.Context) error {
+	if f.failures == 0 {
+		return nil
+	}
+	d := min(retryFirst<<min(f.failures-1, 10), retryLast)
+	timer := time.NewTimer(d/2 + rand.N(d/2))
+	defer timer.Stop()
+	for {
+		a, err := f.cursor.next(ctx, timer.C)
+		if err == errTimer {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if f.see(a) {
+			return nil
+		}
+	}
+}
+
+// await waits until the broadcast is announced.
+func (f *Follower) await(ctx context.Context) error {
+	for a, ok := f.cursor.poll(); ok; a, ok = f.cursor.poll() {
+		f.see(a)
+	}
+	for !f.active {
+		a, err := f.cursor.next(ctx, nil)
+		if err != nil {
+			return err
+		}
+		f.see(a)
+	}
+	return nil
+}
+
+// see takes note of an announcement and reports whether it is one.
+func (f *Follower) see(a Announcement) bool {
+	if a.Synced {
+		return false
+	}
+	f.active = a.Active
+	return true
+}
+
+// subscribe makes one attempt.
+func (f *Follower) subscribe(ctx context.Context) (*TrackConsumer, error) {
+	b, err := f.origin.Lookup(f.path, 0)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	opts := f.opts
+	f.mu.Unlock()
+	if f.position.known {
+		opts.Start = nil
+	}
+	source := b.Source()
+	sub, err := b.subscribe(ctx, f.done, f.track, opts)
+	if err != nil {
+		return nil, err
+	}
+	f.source, f.fresh = source, true
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		_ = sub.Close()
+		return nil, moqerr.ErrClosed
+	}
+	f.sub = sub
+	f.state.Live = true
+	f.mu.Unlock()
+	return sub, nil
+}
+
+// lose notes what a failed subscription left unfinished.
+func (f *Follower) lose(sub *TrackConsumer, err error) {
+	_ = sub.Close()
+	f.position.breakOff(err)
+	f.cause = err
+	f.failures++
+	f.mu.Lock()
+	f.sub = nil
+	f.state.Live = false
+	f.state.Losses++
+	f.state.Err = err
+	f.mu.Unlock()
+}
+
+// take decides what of a group is delivered: nil if all of it was.
+func (f *Follower) take(c *GroupConsumer) *GroupConsumer {
+	p := &f.position
+	fresh := f.fresh
+	f.fresh = false
+	gap, index := c.gap, 0
+	switch {
+	case !p.known:
+	case p.restartedBy(f.source, fresh, c.Sequence()):
+		gap = p.end(f.cause)
+		*p, f.cause = position{}, nil
+	case f.cause != nil:
+		var wanted bool
+		if index, wanted = p.resumeAt(c.Sequence()); !wanted {
+			return nil
+		}
+		gap = p.lostBefore(c.Sequence(), f.cause)
+		if c.Sequence() >= p.top {
+			f.cause = nil
+		}
+	}
+	f.failures = 0
+	f.count(gap)
+	p.advance(c.g, index, f.source)
+	return newGroupConsumer(c.g, gap, index)
+}
+
+func (f *Follower) count(gap *Gap) {
+	if gap == nil || gap.Restarted {
+		return
+	}
+	f.mu.Lock()
+	f.state.LostGroups += gap.Last - gap.First + 1
+	f.mu.Unlock()
+}

@@ -1,0 +1,185 @@
+package pubsub
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// blockStarts are the indexes of the frames that begin a block of a group's index. The
+// blocks grow fourfold; the first is part of the group.
+var blockStarts = [...]int{0, 2, 32, 160, 672, 2720, maxGroupFrames}
+
+const groupBlocks = len(blockStarts) - 1
+
+// group is what producer and consumers of one group share.
+//
+// Frames are published by count: an entry is written before count is raised and never
+// changes, so that readers need no lock for what is there.
+type group struct {
+	track    *track
+	sequence uint64
+	seen     time.Time // when it came to be
+
+	arrival uint64 // place in the order of arrival; guarded by track.mu
+
+	count  atomic.Int64
+	newest atomic.Uint64 // greatest timestamp in ticks; means nothing while count is 0
+
+	first  [2]RawFrame
+	blocks [groupBlocks][]RawFrame
+
+	mu sync.Mutex
+	// Guarded by mu.
+	arena   arena
+	bytes   int   // of payload
+	held    int64 // counted against the origin's budget
+	dropped bool  // not counted any more
+	done    bool
+	err     error // why it ended before its end; nil if it is complete
+	bell    bell
+}
+
+const groupSize = int64(unsafe.Sizeof(group{}))
+
+func newGroup(t *track) *group {
+	g := &group{track: t, seen: time.Now(), held: groupSize}
+	g.blocks[0] = g.first[:]
+	return g
+}
+
+// ready is the number of frames that can be read.
+func (g *group) ready() int { return int(g.count.Load()) }
+
+// frame returns frame i, which must be below ready.
+func (g *group) frame(i int) *RawFrame {
+	b := 0
+	for i >= blockStarts[b+1] {
+		b++
+	}
+	return &g.blocks[b][i-blockStarts[b]]
+}
+
+// start returns the first timestamp in ticks, if there is one.
+func (g *group) start() (uint64, bool) {
+	if g.ready() == 0 {
+		return 0, false
+	}
+	return g.first[0].Ticks, true
+}
+
+// put appends a frame. The caller holds mu, or is alone with the group. It returns how
+// much more the group holds now.
+func (g *group) put(f RawFrame, owned bool) (grown int64, err error) {
+	n := g.ready()
+	if n == maxGroupFrames || len(f.Payload) > maxGroupBytes-g.bytes {
+		return 0, streamError(moqerr.StreamGroupTooLarge)
+	}
+	b := 0
+	for n >= blockStarts[b+1] {
+		b++
+	}
+	if g.blocks[b] == nil {
+		size := blockStarts[b+1] - blockStarts[b]
+		g.blocks[b] = make([]RawFrame, size)
+		grown = int64(size) * int64(unsafe.Sizeof(f))
+	}
+	if owned {
+		grown += int64(len(f.Payload))
+	} else {
+		kept, allocated := g.arena.copy(f.Payload)
+		f.Payload = kept
+		grown += int64(allocated)
+	}
+	g.blocks[b][n-blockStarts[b]] = f
+	g.bytes += len(f.Payload)
+	g.held += grown
+	if n == 0 || f.Ticks > g.newest.Load() {
+		g.newest.Store(f.Ticks)
+	}
+	g.count.Store(int64(n + 1))
+	return grown, nil
+}
+
+// write appends a frame and wakes readers.
+func (g *group) write(f RawFrame, owned bool) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	if g.done {
+		err := g.refusal()
+		g.mu.Unlock()
+		return err
+	}
+	grown, err := g.put(f, owned)
+	if err != nil {
+		g.mu.Unlock()
+		return err
+	}
+	if g.dropped {
+		grown = 0
+	}
+	asleep := g.bell.take()
+	first := g.ready() == 1
+	g.mu.Unlock()
+	g.bell.ring(asleep)
+	g.track.wrote(grown, first)
+	return nil
+}
+
+// refusal is what a writer gets once the group has ended. The caller holds mu.
+func (g *group) refusal() error {
+	if g.err == errEvicted {
+		return moqerr.ErrTooOld
+	}
+	return moqerr.ErrClosed
+}
+
+// errEvicted ends an unfinished group that became too old to be kept.
+var errEvicted error = streamError(moqerr.StreamOld)
+
+// end finishes the group, with err if it is not complete. The first end counts.
+func (g *group) end(err error) {
+	g.mu.Lock()
+	if g.done {
+		g.mu.Unlock()
+		return
+	}
+	g.done, g.err = true, err
+	asleep := g.bell.take()
+	g.mu.Unlock()
+	g.bell.ring(asleep)
+}
+
+// drop takes the group out of the budget for good.
+func (g *group) drop() {
+	g.mu.Lock()
+	held := g.held
+	if g.dropped {
+		held = 0
+	}
+	g.dropped = true
+	g.mu.Unlock()
+	g.track.origin.held.Add(-held)
+}
+
+// outcome tells how far the group has come: frames that are here, whether more may
+// come, and the error that cut it.
+func (g *group) outcome() (frames int, done bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ready(), g.done, g.err
+}
+
+// addTicks adds without wrapping around.
+func addTicks(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
+}
