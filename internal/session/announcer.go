@@ -1,0 +1,119 @@
+package session
+
+import (
+	"context"
+	"io"
+
+	"github.com/remoq/moq/internal/transport"
+	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/pubsub"
+)
+
+// announcer tells one peer what the Publish origin has below a prefix.
+type announcer struct {
+	version wire.Version
+	root    string
+	prefix  string            // as the peer named it
+	ids     map[string]uint64 // announce ids of what is active, by path in the origin
+	next    uint64
+	buf     []byte
+}
+
+// serveAnnounce answers ANNOUNCE_REQUEST: OK with what is there now, then changes,
+// until the peer or the session ends (§4.3). Routes through the peer itself are left
+// out. The stream is always finished, never reset: upstream's subscriber takes a
+// reset announce stream for the end of the session.
+func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
+	body, err := s.request(r)
+	if err != nil {
+		return err
+	}
+	m, err := wire.ParseAnnounceRequest(body, s.cfg.Version)
+	if err != nil {
+		return err
+	}
+	exclude := m.Exclude
+	if exclude == 0 {
+		exclude = s.peer.Hop
+	}
+	a := &announcer{version: s.cfg.Version, root: s.root, prefix: m.Prefix, ids: make(map[string]uint64)}
+
+	ctx, cancel := context.WithCancel(s.serving)
+	defer cancel()
+	s.work.Go(func() { // the peer's FIN or reset ends the stream
+		_, _ = io.Copy(io.Discard, stream)
+		cancel()
+	})
+	if s.cfg.Publish == nil {
+		a.buf = wire.AnnounceOK{Hop: s.hop}.Append(nil, a.version)
+		_, err = stream.Write(a.buf)
+		<-ctx.Done()
+	} else {
+		feed := s.cfg.Publish.Announcements(wire.JoinPath(s.root, m.Prefix), exclude)
+		defer feed.Close()
+		err = s.announce(ctx, stream, feed, a)
+	}
+	if err != nil && s.ctx.Err() == nil {
+		s.log.Debug("announce stream ended", "err", err)
+	}
+	return nil
+}
+
+// announce writes the present set with the OK in front, then whatever has changed,
+// as much as is there in one write.
+func (s *Session) announce(ctx context.Context, stream transport.Stream, feed *pubsub.Announcements, a *announcer) error {
+	var active uint64
+	for {
+		item, err := feed.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if item.Synced {
+			break
+		}
+		active++
+		a.append(item)
+	}
+	ok := wire.AnnounceOK{Hop: s.hop, Active: active}.Append(nil, a.version)
+	if _, err := stream.Write(append(ok, a.buf...)); err != nil {
+		return err
+	}
+	for {
+		a.buf = a.buf[:0]
+		for len(a.buf) == 0 || feed.Ready() && len(a.buf) < batchBytes {
+			item, err := feed.Next(ctx)
+			if err != nil {
+				return err
+			}
+			a.append(item)
+		}
+		if _, err := stream.Write(a.buf); err != nil {
+			return err
+		}
+	}
+}
+
+// append encodes one change. A path that cannot be said relative to what the peer
+// asked for is left out.
+func (a *announcer) append(item pubsub.Announcement) {
+	suffix, ok := wire.CutPrefix(item.Path, wire.JoinPath(a.root, a.prefix))
+	if !ok || len(item.Route.Hops) > wire.MaxHops {
+		return
+	}
+	id, known := a.ids[item.Path]
+	m := wire.Announce{ID: id, Suffix: suffix, Hops: item.Route.Hops, Warm: item.Route.Warm, Cold: item.Route.Cold}
+	switch {
+	case item.Active && known:
+		m.Kind = wire.AnnounceUpdate
+	case item.Active:
+		m.Kind = wire.AnnounceStart
+		a.ids[item.Path] = a.next
+		a.next++
+	case known:
+		m.Kind = wire.AnnounceEnd
+		delete(a.ids, item.Path)
+	default:
+		return
+	}
+	a.buf = m.Append(a.buf, a.version)
+}

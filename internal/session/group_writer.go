@@ -1,0 +1,283 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/remoq/moq/internal/transport"
+	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/moqerr"
+	"github.com/remoq/moq/pubsub"
+)
+
+const (
+	// batchBytes is how much of what is ready goes into one write. Larger frames are
+	// written as they are, without a copy.
+	batchBytes = 16 << 10
+	// batchFrames bounds the frames that are taken at once.
+	batchFrames = 128
+	// inlineBytes is what a fresh stream takes without blocking: one packet's worth.
+	inlineBytes = 1200
+	// staleGrace is how long a group that has become too old may still be blocked.
+	staleGrace = 100 * time.Millisecond
+)
+
+// groupWriter sends one group on one stream.
+type groupWriter struct {
+	stream transport.SendStream
+	group  *pubsub.GroupConsumer
+	until  int // index behind the last frame that is wanted; 0: all
+
+	mu      sync.Mutex
+	writing bool
+	stale   bool
+	done    bool
+	timer   *time.Timer // runs out when the group becomes too old, and then when it is blocked
+}
+
+// buffers are shared by all writers: one that waits for its group holds none.
+var buffers = sync.Pool{New: func() any {
+	return &buffer{bytes: make([]byte, 0, batchBytes+1024)}
+}}
+
+type buffer struct {
+	bytes  []byte
+	frames [batchFrames]pubsub.RawFrame
+}
+
+// send opens a stream for group and writes it: on the spot if it is complete and
+// small, else on a goroutine of its own, since a write may block.
+func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) error {
+	stream, err := p.s.conn.OpenUniStream(ctx)
+	if err != nil {
+		return errors.Join(err, group.Close())
+	}
+	if p.track.Stale(group.Sequence()) { // while there was no credit for a stream
+		stream.Reset(moqerr.StreamOld)
+		return group.Close()
+	}
+	p.mu.Lock()
+	params := p.params
+	p.mu.Unlock()
+	stream.SetPriority(urgency(params.Priority), false)
+	w := &groupWriter{stream: stream, group: group}
+	header := wire.Group{Subscribe: p.id, Sequence: group.Sequence()}
+	if params.HasStart && params.Start == header.Sequence {
+		header.FrameStart = params.FrameStart
+	}
+	if params.HasEnd && params.HasFrameEnd && params.End == header.Sequence {
+		w.until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
+	}
+	if group.Complete() && group.Size() < inlineBytes {
+		w.run(p, header)
+		return nil
+	}
+	p.mu.Lock()
+	p.open[header.Sequence] = w
+	p.mu.Unlock()
+	p.writers.Add(1)
+	p.s.work.Go(func() {
+		defer p.writers.Done()
+		w.run(p, header)
+		p.mu.Lock()
+		delete(p.open, header.Sequence)
+		p.mu.Unlock()
+	})
+	return nil
+}
+
+// urgency maps the subscriber's priority (higher first) to a stream's (lower first).
+func urgency(priority uint8) int8 {
+	return int8(urgencyGroups - int(priority)*(urgencyGroups-urgencyFirst)/255)
+}
+
+// run writes the group to its end. What ends it early resets the stream, and is this
+// group's affair alone.
+func (w *groupWriter) run(p *publication, header wire.Group) {
+	err := w.copy(p, header)
+	w.mu.Lock()
+	w.done = true
+	timer := w.timer
+	w.mu.Unlock()
+	if timer != nil {
+		timer.Stop()
+	}
+	if err == nil {
+		err = w.stream.Close()
+	}
+	if err != nil {
+		w.stream.Reset(streamCode(err))
+		p.s.log.Debug("group not sent whole", "group", header.Sequence, "err", err)
+	}
+	_ = w.group.Close() // never fails
+}
+
+// copy gathers what is ready into one write and never waits for more: batches form
+// by themselves while a write is under way. While it waits it holds no buffer.
+func (w *groupWriter) copy(p *publication, header wire.Group) error {
+	var last uint64
+	skip := header.FrameStart
+	for first := true; ; first = false {
+		_, err := w.group.ReadRaw(p.s.serving, nil)
+		if err != nil && !first {
+			return unlessEOF(err)
+		}
+		buf := buffers.Get().(*buffer)
+		b := buf.bytes[:0]
+		if first {
+			b = wire.AppendVarint(b, uint64(wire.UniGroup))
+			b = header.Append(b, p.s.cfg.Version)
+		}
+		if err == nil {
+			b, err = w.gather(b, buf, &last, &skip)
+		}
+		if e := w.write(b); e != nil {
+			err = e
+		}
+		buf.bytes = b[:0]
+		buf.release()
+		if err != nil {
+			return unlessEOF(err)
+		}
+	}
+}
+
+// gather encodes the frames that are ready behind b. It writes what fills a batch, and
+// leaves the rest to the caller.
+func (w *groupWriter) gather(b []byte, buf *buffer, last, skip *uint64) ([]byte, error) {
+	dst := buf.frames[:]
+	if w.until > 0 {
+		dst = dst[:min(len(dst), max(0, w.until-w.group.Index()))]
+	}
+	if len(dst) == 0 {
+		return b, io.EOF
+	}
+	n, err := w.group.ReadRaw(context.Background(), dst) // there is one: it does not wait
+	for _, frame := range dst[:n] {
+		if *skip > 0 {
+			*skip--
+			continue
+		}
+		b = wire.AppendFrameHeader(b, int64(frame.Ticks)-int64(*last), len(frame.Payload))
+		*last = frame.Ticks
+		if len(frame.Payload) < batchBytes {
+			b = append(b, frame.Payload...)
+		} else {
+			if err := errors.Join(w.write(b), w.write(frame.Payload)); err != nil {
+				return b[:0], err
+			}
+			b = b[:0]
+		}
+		if len(b) >= batchBytes {
+			if err := w.write(b); err != nil {
+				return b[:0], err
+			}
+			b = b[:0]
+		}
+	}
+	return b, err
+}
+
+func unlessEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+func (b *buffer) release() {
+	clear(b.frames[:]) // payloads must not outlive their group in the pool
+	if cap(b.bytes) <= 4*batchBytes {
+		buffers.Put(b)
+	}
+}
+
+// write blocks until the carrier has taken b. If the group is too old already it may
+// not be blocked for longer than staleGrace.
+func (w *groupWriter) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	w.mu.Lock()
+	w.writing = true
+	if w.stale {
+		w.timer.Reset(staleGrace)
+	}
+	w.mu.Unlock()
+	_, err := w.stream.Write(b)
+	w.mu.Lock()
+	w.writing = false
+	w.mu.Unlock()
+	return err
+}
+
+// watch arms a timer for each group that is still being sent although a newer one
+// exists: it runs out when the group becomes too old for the peer, and resets the
+// stream if it is blocked then (§4.5, Max Age).
+func (p *publication) watch() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for sequence, w := range p.open {
+		in, older := p.track.StaleIn(sequence)
+		if !older {
+			continue
+		}
+		w.arm(in, func() { p.expire(sequence, w) })
+	}
+}
+
+func (w *groupWriter) arm(in time.Duration, expire func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil && !w.done {
+		w.timer = time.AfterFunc(in, expire)
+	}
+}
+
+// expire runs when a group's time may be over: presentation time passes as frames
+// come, so it looks again. A group that waits for its publisher is left alone; one
+// that is blocked is reset.
+func (p *publication) expire(sequence uint64, w *groupWriter) {
+	in, older := p.track.StaleIn(sequence)
+	if older && w.overdue(in) {
+		w.stream.Reset(moqerr.StreamOld)
+	}
+}
+
+// overdue reports whether the group has been too old and blocked for staleGrace, and
+// arms the timer anew if that can still happen.
+func (w *groupWriter) overdue(in time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.done:
+		return false
+	case in > 0:
+		w.timer.Reset(max(in, staleGrace))
+		return false
+	case w.stale:
+		return w.writing
+	}
+	w.stale = true
+	if w.writing {
+		w.timer.Reset(staleGrace)
+	}
+	return false
+}
+
+// resetAll cuts every group that is still being sent.
+func (p *publication) resetAll(code moqerr.StreamCode) {
+	p.mu.Lock()
+	open := make([]*groupWriter, 0, len(p.open))
+	for _, w := range p.open {
+		open = append(open, w)
+	}
+	p.mu.Unlock()
+	for _, w := range open {
+		w.stream.Reset(code)
+		_ = w.group.Close() // ends its wait for frames
+	}
+}

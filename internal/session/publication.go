@@ -1,0 +1,301 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/remoq/moq/internal/transport"
+	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/moqerr"
+	"github.com/remoq/moq/pubsub"
+)
+
+// publication is one subscription of the peer's to a track of ours.
+type publication struct {
+	s      *Session
+	stream transport.Stream
+	id     uint64
+	track  *pubsub.TrackConsumer
+
+	mu      sync.Mutex
+	params  wire.SubscribeParams
+	gone    bool          // the peer has unsubscribed
+	updated chan struct{} // closed and replaced when params or gone change
+	open    map[uint64]*groupWriter
+
+	writers sync.WaitGroup
+}
+
+// serveTrack answers TRACK with TRACK_INFO (§4.4).
+func (s *Session) serveTrack(stream transport.Stream, r *wire.Reader) error {
+	body, err := s.request(r)
+	if err != nil {
+		return err
+	}
+	m, err := wire.ParseTrack(body, s.cfg.Version)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.whileWanted(stream)
+	defer cancel()
+	broadcast, err := s.lookup(m.Broadcast)
+	if err != nil {
+		return err
+	}
+	info, err := broadcast.TrackInfo(ctx, m.Name)
+	if err != nil {
+		return err
+	}
+	reply := wire.TrackInfo{Priority: info.Priority, MaxAge: max(info.MaxAge, 0), Timescale: info.Timescale}
+	_, err = stream.Write(reply.Append(nil, s.cfg.Version))
+	return err
+}
+
+// serveFetch says that the group is not here: this side keeps what subscriptions
+// need and serves no history.
+func (s *Session) serveFetch(_ transport.Stream, r *wire.Reader) error {
+	body, err := s.request(r)
+	if err != nil {
+		return err
+	}
+	if _, err := wire.ParseFetch(body, s.cfg.Version); err != nil {
+		return err
+	}
+	return &moqerr.StreamError{Code: moqerr.StreamNotFound}
+}
+
+// whileWanted returns a context that ends when the peer ends its side of a request,
+// in whatever way.
+func (s *Session) whileWanted(stream transport.Stream) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(s.serving)
+	s.work.Go(func() {
+		defer cancel()
+		_, _ = io.Copy(io.Discard, stream)
+	})
+	return ctx, cancel
+}
+
+func (s *Session) lookup(path string) (*pubsub.BroadcastConsumer, error) {
+	if s.cfg.Publish == nil {
+		return nil, &moqerr.StreamError{Code: moqerr.StreamUnroutable}
+	}
+	return s.cfg.Publish.Lookup(wire.JoinPath(s.root, path), s.peer.Hop)
+}
+
+// serveSubscribe serves one subscription until the peer has had enough, the track
+// ends, or the session does (§4.5, §6.3).
+func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error {
+	body, err := s.request(r)
+	if err != nil {
+		return err
+	}
+	m, err := wire.ParseSubscribe(body, s.cfg.Version)
+	if err != nil {
+		return err
+	}
+	if err := s.claim(m.ID); err != nil {
+		return err
+	}
+	defer s.unclaim(m.ID)
+	p := &publication{
+		s: s, stream: stream, id: m.ID,
+		params: m.SubscribeParams, updated: make(chan struct{}), open: make(map[uint64]*groupWriter),
+	}
+	broadcast, err := s.lookup(m.Broadcast)
+	if err != nil {
+		return err
+	}
+	alive, leave := context.WithCancel(s.ctx) // until the peer unsubscribes
+	defer leave()
+	wanted, enough := context.WithCancel(alive) // and until the session drains
+	defer enough()
+	defer context.AfterFunc(s.serving, enough)()
+	subscribed := make(chan struct{})
+	s.work.Go(func() {
+		defer leave()
+		p.readUpdates(r, subscribed)
+	})
+	p.track, err = broadcast.Subscribe(wanted, m.Track, p.options(m.SubscribeParams))
+	close(subscribed)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.track.Close() }() // never fails
+	if !s.beginPublishing() {
+		return moqerr.ErrClosed
+	}
+	defer s.endPublishing()
+	err = p.publish(alive, wanted)
+	if p.left() {
+		p.resetAll(moqerr.StreamCancelled)
+		err = nil // the peer's FIN is answered with ours
+	}
+	p.writers.Wait()
+	return err
+}
+
+// beginPublishing counts one more publication that Close waits for, unless it has
+// begun to wait.
+func (s *Session) beginPublishing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.publishing++
+	}
+	return !s.closed
+}
+
+func (s *Session) endPublishing() {
+	s.mu.Lock()
+	s.publishing--
+	last := s.closed && s.publishing == 0
+	s.mu.Unlock()
+	if last {
+		close(s.published)
+	}
+}
+
+// claim notes a subscribe id that is in use; no other subscription may have it.
+func (s *Session) claim(id uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, used := s.served[id]; used {
+		return &wire.Error{Message: "SUBSCRIBE", Field: "subscribe id", Err: wire.ErrDuplicate}
+	}
+	s.served[id] = struct{}{}
+	return nil
+}
+
+func (s *Session) unclaim(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.served, id)
+}
+
+// options says what the peer asked for in the model's words. Max Age 0 means the
+// live group only. A version whose start is a floor begins as far back as Max Age
+// reaches when there is none.
+func (p *publication) options(m wire.SubscribeParams) pubsub.SubscribeOptions {
+	o := pubsub.SubscribeOptions{Priority: m.Priority, MaxAge: m.MaxAge}
+	if m.MaxAge == 0 {
+		o.MaxAge = pubsub.LiveOnly
+	}
+	if m.HasStart || p.s.cfg.Version.StartFloor() && m.MaxAge > 0 {
+		o.Start = &m.Start
+	}
+	return o
+}
+
+// readUpdates takes SUBSCRIBE_UPDATE until the peer unsubscribes.
+func (p *publication) readUpdates(r *wire.Reader, subscribed <-chan struct{}) {
+	defer p.leave()
+	for {
+		body, err := r.Message()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				_ = p.s.check(err)
+			}
+			return
+		}
+		m, err := wire.ParseSubscribeUpdate(body, p.s.cfg.Version)
+		if err != nil {
+			p.s.violation(err)
+			return
+		}
+		select {
+		case <-subscribed:
+		case <-p.s.ctx.Done():
+			return
+		}
+		if p.track == nil {
+			return
+		}
+		if err := p.track.Update(p.options(m.SubscribeParams)); err != nil {
+			return
+		}
+		p.change(func() { p.params = m.SubscribeParams })
+	}
+}
+
+// change sets what awaitCap looks at, and wakes it.
+func (p *publication) change(set func()) {
+	p.mu.Lock()
+	set()
+	changed := p.updated
+	p.updated = make(chan struct{})
+	p.mu.Unlock()
+	close(changed)
+}
+
+func (p *publication) leave() { p.change(func() { p.gone = true }) }
+
+func (p *publication) left() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
+}
+
+// awaitCap holds a group back while the peer has capped the subscription below it:
+// a group end on the wire is a pause, not an end (§4.5).
+func (p *publication) awaitCap(ctx context.Context, sequence uint64) error {
+	for {
+		p.mu.Lock()
+		params, updated := p.params, p.updated
+		p.mu.Unlock()
+		if !params.HasEnd || sequence <= params.End {
+			return nil
+		}
+		select {
+		case <-updated:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// publish opens a stream for each group as it comes, says START before the first and
+// END after the last. It returns nil at the track's end.
+func (p *publication) publish(alive, wanted context.Context) error {
+	for started := false; ; started = true {
+		group, err := p.track.NextArrival(wanted)
+		if errors.Is(err, io.EOF) {
+			return p.sayEnd()
+		}
+		if err != nil {
+			return err
+		}
+		if !started {
+			if err := p.sayStart(min(group.Sequence(), p.track.Floor())); err != nil {
+				return errors.Join(err, group.Close())
+			}
+		}
+		if err := p.awaitCap(wanted, group.Sequence()); err != nil {
+			return errors.Join(err, group.Close())
+		}
+		if err := p.send(alive, group); err != nil {
+			return err
+		}
+		p.watch()
+	}
+}
+
+// sayStart tells the peer that nothing below sequence will come.
+func (p *publication) sayStart(sequence uint64) error {
+	m := wire.SubscribeReply{Kind: wire.ReplyStart, Group: sequence}
+	_, err := p.stream.Write(m.Append(nil, p.s.cfg.Version))
+	return err
+}
+
+// sayEnd tells the peer the first sequence that will never exist. Peers of this
+// generation take a FIN without it for a broken protocol.
+func (p *publication) sayEnd() error {
+	final, ok := p.track.Final()
+	if !ok {
+		return &moqerr.StreamError{Code: moqerr.StreamInternal}
+	}
+	m := wire.SubscribeReply{Kind: wire.ReplyEnd, Group: final}
+	_, err := p.stream.Write(m.Append(nil, p.s.cfg.Version))
+	return err
+}

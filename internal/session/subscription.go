@@ -1,0 +1,311 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/remoq/moq/internal/transport"
+	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/moqerr"
+	"github.com/remoq/moq/pubsub"
+)
+
+// idleTrack is how long a track that was asked for but is not read yet is kept: a
+// peer of ours asks for the track first and subscribes a round trip later.
+const idleTrack = 5 * time.Second
+
+// stragglers is how long groups may come at least after the end of the subscription
+// that they belong to: streams do not keep their order (§4.5).
+const stragglers = time.Second
+
+// subscription is one track of the peer's that readers of our origin want.
+type subscription struct {
+	s       *Session
+	request *pubsub.Request
+	path    string // as the peer names it
+	id      uint64 // of the SUBSCRIBE, registered before it leaves
+
+	producer *pubsub.TrackProducer // set before ready is closed
+	ready    chan struct{}         // closed when TRACK_INFO was read
+	ended    chan struct{}         // closed when the subscription is over
+
+	params wire.SubscribeParams // what the peer was told last; demand's goroutine only
+	begun  atomic.Bool          // a group has come
+	first  chan uint64          // which; capacity 1
+}
+
+// serveRequests passes on what readers want of the routes that the peer announced.
+func (s *Session) serveRequests() {
+	for {
+		request, err := s.feed.Next(s.ctx)
+		if err != nil {
+			return
+		}
+		s.work.Go(func() { s.subscribe(request) })
+	}
+}
+
+// subscribe asks the peer for one track and keeps the subscription equal to what its
+// readers want, until nobody wants it any more. TRACK and SUBSCRIBE leave together,
+// so that the first group is one round trip away (§4.4, §4.5).
+func (s *Session) subscribe(request *pubsub.Request) {
+	path, ok := wire.CutPrefix(request.Path(), s.root)
+	if !ok {
+		request.Reject(&moqerr.StreamError{Code: moqerr.StreamUnroutable})
+		return
+	}
+	sub := &subscription{
+		s: s, request: request, path: path,
+		ready: make(chan struct{}), ended: make(chan struct{}), first: make(chan uint64, 1),
+	}
+	defer close(sub.ended)
+	err := s.settle(sub.run())
+	s.forget(sub)
+	switch {
+	case sub.producer != nil && err != nil:
+		sub.producer.Fail(err)
+	case sub.producer == nil:
+		request.Reject(err)
+	}
+}
+
+// run returns nil when the track was released, or why it is over.
+func (sub *subscription) run() error {
+	ctx, cancel := context.WithCancelCause(sub.s.ctx)
+	defer cancel(nil)
+	sub.s.work.Go(func() { // a reader who leaves before the answer takes the request back
+		select {
+		case <-sub.request.Done():
+			cancel(&moqerr.StreamError{Code: moqerr.StreamCancelled})
+		case <-sub.ready:
+		case <-ctx.Done():
+		}
+	})
+	track, err := sub.openTrack(ctx)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { sub.s.refuse(track, context.Cause(ctx)) })()
+
+	var stream transport.Stream
+	if demand := sub.request.Demand(); demand.Readers > 0 {
+		if stream, err = sub.open(ctx, demand); err != nil {
+			return err
+		}
+		defer finish(stream)
+	}
+	info, err := sub.readInfo(track)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return err
+	}
+	finish(track)
+	if sub.producer, err = sub.request.Accept(info); err != nil {
+		return err
+	}
+	close(sub.ready)
+	return sub.follow(stream)
+}
+
+// openTrack sends TRACK.
+func (sub *subscription) openTrack(ctx context.Context) (transport.Stream, error) {
+	stream, err := sub.s.conn.OpenStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stream.SetPriority(urgencyControl, false)
+	b := wire.AppendVarint(nil, uint64(wire.StreamTrack))
+	b = wire.Track{Broadcast: sub.path, Name: sub.request.Track()}.Append(b, sub.s.cfg.Version)
+	if _, err := stream.Write(b); err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
+
+// readInfo reads the answer to TRACK.
+func (sub *subscription) readInfo(stream transport.Stream) (pubsub.TrackInfo, error) {
+	body, err := wire.NewReader(stream).Message()
+	if err != nil {
+		return pubsub.TrackInfo{}, sub.s.check(truncated(err))
+	}
+	m, err := wire.ParseTrackInfo(body, sub.s.cfg.Version)
+	if err != nil {
+		return pubsub.TrackInfo{}, sub.s.check(err)
+	}
+	info := pubsub.TrackInfo{Priority: m.Priority, MaxAge: m.MaxAge, Timescale: m.Timescale}
+	if m.MaxAge == 0 {
+		info.MaxAge = pubsub.LiveOnly
+	}
+	return info, nil
+}
+
+// open sends SUBSCRIBE under an id that groups can name from now on.
+func (sub *subscription) open(ctx context.Context, demand pubsub.Demand) (transport.Stream, error) {
+	stream, err := sub.s.conn.OpenStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stream.SetPriority(urgencyControl, false)
+	sub.s.register(sub)
+	sub.params = sub.wanted(demand)
+	b := wire.AppendVarint(nil, uint64(wire.StreamSubscribe))
+	m := wire.Subscribe{ID: sub.id, Broadcast: sub.path, Track: sub.request.Track(), SubscribeParams: sub.params}
+	if _, err := stream.Write(m.Append(b, sub.s.cfg.Version)); err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
+
+// wanted says demand in the wire's words. Where the version knows no "latest", a
+// start at the live group is asked for with Max Age 0, and Max Age is raised when the
+// first group has come (§4.14). START does not tell which one that is: relays name
+// groups in it that never come.
+func (sub *subscription) wanted(demand pubsub.Demand) wire.SubscribeParams {
+	p := wire.SubscribeParams{Priority: demand.Priority, MaxAge: max(demand.MaxAge, 0)}
+	if demand.Start != nil {
+		p.Start, p.HasStart = min(*demand.Start, wire.MaxSequence), true
+	}
+	if demand.End != nil {
+		p.End, p.HasEnd = min(*demand.End, wire.MaxSequence), true
+	}
+	if sub.params.HasStart && (!p.HasStart || sub.params.Start < p.Start) {
+		p.Start, p.HasStart = sub.params.Start, true // a floor never rises
+	}
+	if !p.HasStart && sub.s.cfg.Version.StartFloor() {
+		p.MaxAge = 0
+	}
+	return p
+}
+
+// follow keeps the peer's idea of the subscription equal to the demand of our
+// readers, and ends when there is none left or the track is finished.
+func (sub *subscription) follow(stream transport.Stream) error {
+	defer func() {
+		if stream != nil {
+			finish(stream) // unblocks the reader of the replies
+		}
+	}()
+	replies := make(chan error, 1)
+	listen := func() { replies <- sub.readReplies(stream) }
+	if stream != nil {
+		sub.s.work.Go(listen)
+	}
+	timer := time.NewTimer(idleTrack)
+	defer timer.Stop()
+	for finished := false; ; {
+		demand := sub.producer.Demand()
+		var err error
+		switch {
+		case finished: // nothing to ask for any more
+		case demand.Readers > 0 && stream != nil:
+			err = sub.update(stream, demand)
+		case demand.Readers > 0:
+			if stream, err = sub.open(sub.s.ctx, demand); err == nil {
+				sub.s.work.Go(listen)
+			}
+		case stream != nil && sub.producer.Release():
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-demand.Changed:
+		case n := <-sub.first:
+			sub.params.Start, sub.params.HasStart = n, true
+		case err := <-replies:
+			if err != nil {
+				return err
+			}
+			finished = true
+			timer.Reset(max(sub.producer.Info().MaxAge, stragglers))
+		case <-timer.C:
+			if finished {
+				return sub.producer.Close()
+			}
+			if stream == nil && sub.producer.Release() {
+				return nil
+			}
+		case <-sub.s.ctx.Done():
+			return context.Cause(sub.s.ctx)
+		}
+	}
+}
+
+// update sends SUBSCRIBE_UPDATE if the demand is not what the peer knows.
+func (sub *subscription) update(stream transport.Stream, demand pubsub.Demand) error {
+	p := sub.wanted(demand)
+	if p == sub.params {
+		return nil
+	}
+	sub.params = p
+	_, err := stream.Write(wire.SubscribeUpdate{SubscribeParams: p}.Append(nil, sub.s.cfg.Version))
+	return err
+}
+
+var errNoEnd = errors.New("FIN without END")
+
+// readReplies reads START, END and DROP until the peer has said all; nil means that
+// the track is finished.
+func (sub *subscription) readReplies(stream transport.Stream) error {
+	r := wire.NewReader(stream)
+	ended := false
+	for {
+		m, err := wire.ReadSubscribeReply(r, sub.s.cfg.Version)
+		if err == io.EOF {
+			if !ended {
+				return &wire.Error{Message: "SUBSCRIBE", Field: "reply", Err: errNoEnd}
+			}
+			return nil
+		}
+		if err != nil {
+			return sub.s.check(err)
+		}
+		switch m.Kind {
+		case wire.ReplyStart:
+			sub.producer.StartAt(m.Group)
+		case wire.ReplyEnd:
+			ended = true
+			if err := sub.producer.EndAt(m.Group); err != nil {
+				return err
+			}
+		case wire.ReplyDrop:
+			sub.producer.Drop(m.Group, m.End)
+		}
+	}
+}
+
+// begin notes the first group that came.
+func (sub *subscription) begin(sequence uint64) {
+	if sub.s.cfg.Version.StartFloor() && sub.begun.CompareAndSwap(false, true) {
+		sub.first <- sequence
+	}
+}
+
+// register gives sub a subscribe id, under which groups find it.
+func (s *Session) register(sub *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub.id = s.nextSub
+	s.nextSub++
+	s.subs[sub.id] = sub
+}
+
+func (s *Session) forget(sub *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.subs[sub.id] == sub {
+		delete(s.subs, sub.id)
+	}
+}
+
+func (s *Session) subscription(id uint64) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subs[id]
+}
