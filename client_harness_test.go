@@ -1,0 +1,83 @@
+package moq
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/relay"
+	"github.com/remoq/moq/internal/relay/web"
+	"github.com/remoq/moq/internal/testnet"
+)
+
+const (
+	latency = 20 * time.Millisecond // one way, in the simulated network
+	rtt     = 2 * latency
+)
+
+// bed is a simulated network with a relay at a known address.
+type bed struct {
+	t    *testing.T
+	net  *testnet.Network
+	at   netip.AddrPort
+	conf relay.Config
+	up   *relay.Relay
+}
+
+// onBed runs f on virtual time. It fails if a goroutine is left at the end.
+func onBed(t *testing.T, conf relay.Config, f func(t *testing.T, b *bed)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bed{
+			t: t, net: testnet.New(t, latency), conf: conf,
+			at: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, 1}), 4443),
+		}
+		b.conf.TLS = &tls.Config{Certificates: []tls.Certificate{testnet.Certificate(t)}}
+		b.start()
+		f(t, b)
+	})
+}
+
+// start lets a new relay serve, which knows nothing of an earlier one.
+func (b *bed) start() {
+	b.t.Helper()
+	up, err := relay.New(b.conf)
+	require.NoError(b.t, err)
+	stop := web.Enable(up)
+	b.t.Cleanup(func() {
+		_ = up.Close()
+		_ = stop()
+	})
+	// Packets that are under way must not find the socket before it works.
+	b.net.Silence(b.at.Addr(), true)
+	socket := b.net.At(b.at)
+	b.net.Silence(b.at.Addr(), false)
+	require.NoError(b.t, up.Serve(socket))
+	b.up = up
+}
+
+// url has a path and a query that must never be printed.
+func (b *bed) url() string { return b.urlFor("moqt") }
+
+func (b *bed) urlFor(scheme string) string {
+	return scheme + "://" + b.at.String() + "/room/" + canary + "?jwt=" + canary
+}
+
+const canary = "c4n4ry"
+
+// client dials from the simulated network.
+func (b *bed) client(config Config) *Client {
+	b.t.Helper()
+	if config.TLS == nil && len(config.Fingerprints) == 0 {
+		config.TLS = &tls.Config{RootCAs: testnet.Roots(b.t), ServerName: "localhost"}
+	}
+	config.ListenPacket = b.net.ListenPacket
+	c, err := NewClient(config)
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { require.NoError(b.t, c.Close()) })
+	return c
+}

@@ -1,0 +1,150 @@
+package moq
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/relay"
+	"github.com/remoq/moq/pubsub"
+)
+
+// What an origin publishes and subscribes outlives the relay.
+func TestReconnectOutlivesRelay(t *testing.T) {
+	for _, version := range versions {
+		t.Run(string(version), func(t *testing.T) {
+			onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+				source := pubsub.NewOrigin()
+				clock, err := source.CreateBroadcast("clock")
+				require.NoError(t, err)
+				require.NoError(t, clock.Announce())
+				sink := pubsub.NewOrigin()
+				config := Config{Versions: []Version{version}, QUIC: QUICOptions{MaxIdleTimeout: 5 * time.Second}}
+				config.Publish = source
+				publisher := b.client(config).Reconnect(t.Context(), b.url())
+				config.Publish, config.Subscribe = nil, sink
+				subscriber := b.client(config).Reconnect(t.Context(), b.url())
+
+				var got []bool
+				for a, err := range sink.Announced(t.Context(), "") {
+					require.NoError(t, err)
+					if a.Synced {
+						continue
+					}
+					require.Equal(t, "clock", a.Path)
+					got = append(got, a.Active)
+					if len(got) == 5 {
+						break
+					}
+					if a.Active && len(got) == 1 {
+						time.Sleep(time.Minute)
+						require.NoError(t, b.up.Close()) // a clean end
+						b.start()
+					} else if a.Active {
+						time.Sleep(time.Minute)
+						require.NoError(t, b.up.Kill()) // and none
+						b.start()
+					}
+				}
+				require.Equal(t, []bool{true, false, true, false, true}, got)
+				for _, r := range []*Reconnect{publisher, subscriber} {
+					require.Equal(t, uint64(3), r.State().Generation)
+					require.Equal(t, uint64(2), r.State().Losses)
+					_, idle := errors.AsType[*quic.IdleTimeoutError](r.State().Err)
+					require.True(t, idle, "%v", r.State().Err)
+				}
+			})
+		})
+	}
+}
+
+func TestReconnectRefused(t *testing.T) {
+	refuse := relay.Config{Admit: func(string) error { return errors.New("who are you?") }}
+	onBed(t, refuse, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		r := b.client(Config{Subscribe: origin}).Reconnect(t.Context(), b.url())
+
+		// Who waits on the origin learns that nobody feeds it any more.
+		_, err := origin.Broadcast(t.Context(), "clock")
+		stop, ok := errors.AsType[*StopError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, r.Wait(t.Context()), error(stop))
+		require.Equal(t, ErrRefused, stop.Reason)
+		require.Equal(t, 1, stop.Attempts)
+	})
+}
+
+func TestReconnectMalformedURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := pubsub.NewOrigin()
+		c, err := NewClient(Config{Subscribe: origin})
+		require.NoError(t, err)
+		r := c.Reconnect(t.Context(), "gopher://relay/"+canary)
+		require.True(t, isClosed(r.Closed()))
+		stop, ok := errors.AsType[*StopError](r.Err())
+		require.True(t, ok)
+		require.Equal(t, ErrStopped, stop.Reason)
+		bad, ok := errors.AsType[*ConfigError](stop.Last)
+		require.True(t, ok)
+		require.Equal(t, "URL", bad.Field)
+		require.NotContains(t, stop.Error(), canary)
+
+		_, err = origin.Broadcast(t.Context(), "clock")
+		require.Equal(t, error(stop), err)
+		require.NoError(t, c.Close())
+	})
+}
+
+// The whole attempt is inside the time to give up, to the nanosecond.
+func TestReconnectGivesUpExactly(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		b.net.Dark(true)
+		for _, timeout := range []time.Duration{200 * time.Millisecond, 7 * time.Second, 40 * time.Second} {
+			began := time.Now()
+			r := b.client(Config{Backoff: Backoff{Timeout: timeout}}).Reconnect(t.Context(), b.url())
+			err := r.Wait(t.Context())
+			require.ErrorIs(t, err, ErrGaveUp)
+			require.Equal(t, timeout, time.Since(began))
+		}
+	})
+}
+
+// A relay that is killed and back is found again within the idle timeout, one
+// keep-alive, the first wait and a handshake.
+func TestReconnectAfterKill(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		r := b.client(Config{}).Reconnect(t.Context(), b.url())
+		first, err := r.Session(t.Context())
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.NoError(t, b.up.Kill())
+		b.start()
+		killed := time.Now()
+		<-first.Closed()
+		second, err := r.Session(t.Context())
+		require.NoError(t, err)
+		require.NotSame(t, first, second)
+		require.LessOrEqual(t, time.Since(killed), defaultMaxIdleTimeout+defaultKeepAlive+defaultInitial+4*latency)
+	})
+}
+
+// Whoever closes a session of the supervisor's gets another one.
+func TestReconnectAfterLocalClose(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		r := b.client(Config{}).Reconnect(t.Context(), b.url())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		n := 0
+		for s := range r.Sessions(ctx) {
+			require.NoError(t, s.Close())
+			n++
+		}
+		require.Greater(t, n, 3)
+		require.NoError(t, r.Err())
+	})
+}

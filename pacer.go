@@ -1,0 +1,74 @@
+package moq
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// pacer counts the failures of an outage, says how long to wait after each, and when
+// to give up. It is a value without goroutine or lock: its owner is the loop.
+type pacer struct {
+	policy   Backoff // with its defaults
+	growth   backoff.ExponentialBackOff
+	failures int
+
+	since  time.Time     // when the outage, and with it the time to give up, began
+	budget time.Duration // of this outage; not positive: never give up
+}
+
+// newPacer starts the first outage now: there is no session yet.
+func newPacer(b Backoff) pacer {
+	b = b.withDefaults()
+	p := pacer{
+		policy: b,
+		growth: backoff.ExponentialBackOff{
+			InitialInterval: b.Initial,
+			Multiplier:      b.Multiplier,
+			MaxInterval:     b.Max,
+			Clock:           backoff.SystemClock,
+		},
+	}
+	p.reset()
+	p.budget = b.FirstTimeout
+	return p
+}
+
+// reset ends the outage. The next one begins now, with the loss of a stable session.
+func (p *pacer) reset() {
+	p.growth.Reset()
+	p.failures = 0
+	p.since = time.Now()
+	p.budget = p.policy.Timeout
+}
+
+// next counts a failure and returns how long to wait after it, and its number.
+func (p *pacer) next() (wait time.Duration, failures int) {
+	p.failures++
+	delay := p.policy.Initial
+	if p.failures >= p.policy.Hold {
+		delay = p.growth.NextBackOff()
+	}
+	return jitter(delay), p.failures
+}
+
+// deadline returns when to give up; the zero time is never.
+func (p *pacer) deadline() time.Time {
+	if p.budget <= 0 {
+		return time.Time{}
+	}
+	return p.since.Add(p.budget)
+}
+
+// spent reports whether the time to give up has come.
+func (p *pacer) spent() bool { return p.budget > 0 && time.Since(p.since) >= p.budget }
+
+// stable reports whether a session that lived this long ends an outage.
+func (p *pacer) stable(lived time.Duration) bool { return lived >= p.policy.StableAfter }
+
+// jitter spreads a delay downward, so that the cap stays a cap: [d/10, d].
+func jitter(d time.Duration) time.Duration {
+	low := d / 10
+	return low + rand.N(d-low+1)
+}

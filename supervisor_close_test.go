@@ -1,0 +1,279 @@
+package moq
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Each of these ends in a bubble, which fails if a goroutine is left.
+
+func TestSupervisorCloses(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		answer func(context.Context, int) (*fakeSession, error)
+		phase  Phase
+		takes  time.Duration
+	}{
+		{"dialing", silent, Connecting, 0},
+		{"waiting", down, Waiting, 0},
+		{"connected", func(context.Context, int) (*fakeSession, error) {
+			s := newFake()
+			s.drain = time.Second
+			return s, nil
+		}, Connected, time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &peer{answer: test.answer}
+				s := start(t, p, Backoff{})
+				synctest.Wait()
+				before := s.board.read()
+				require.Equal(t, test.phase, before.state.Phase)
+
+				began := time.Now()
+				var closing sync.WaitGroup
+				for range 10 {
+					closing.Go(func() {
+						s.close()
+						require.True(t, isClosed(s.closed))
+						require.Equal(t, test.takes, time.Since(began))
+					})
+				}
+				closing.Wait()
+				s.close()
+				require.Equal(t, test.takes, time.Since(began), "closing again costs nothing")
+
+				after := s.board.read()
+				require.NoError(t, after.err)
+				require.Equal(t, Stopped, after.state.Phase)
+				require.Zero(t, after.state.Losses, "nothing was lost")
+				require.False(t, after.live)
+				if before.live {
+					require.True(t, isClosed(before.session.closed))
+				}
+				time.Sleep(time.Hour)
+				require.Len(t, p.seen(), 1)
+			})
+		})
+	}
+}
+
+// The session that is being closed is nobody's any more while it drains.
+func TestSupervisorWithdrawsClosingSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, &peer{answer: func(context.Context, int) (*fakeSession, error) {
+			s := newFake()
+			s.drain = time.Second
+			return s, nil
+		}}, Backoff{})
+		synctest.Wait()
+		go s.close()
+		synctest.Wait()
+		_, err := s.board.session(t.Context())
+		require.Equal(t, ErrClosed, err)
+		require.True(t, isClosed(s.closed))
+	})
+}
+
+// A dial that succeeds although it was cancelled leaves no session behind.
+func TestSupervisorCloseRacesDial(t *testing.T) {
+	for _, late := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			session := newFake()
+			session.drain = time.Second
+			s := start(t, &peer{answer: func(ctx context.Context, _ int) (*fakeSession, error) {
+				<-ctx.Done()
+				time.Sleep(late)
+				return session, nil
+			}}, Backoff{})
+			synctest.Wait()
+			began := time.Now()
+			s.close()
+			require.Equal(t, late+time.Second, time.Since(began))
+			require.True(t, isClosed(session.closed))
+			require.NoError(t, s.board.read().err)
+			require.Zero(t, s.board.read().state.Generation)
+		})
+	}
+}
+
+// handler lets a test act at the moment of a log record.
+type handler struct {
+	slog.Handler
+	handle func(slog.Record)
+}
+
+func (h handler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h handler) Handle(_ context.Context, r slog.Record) error {
+	h.handle(r)
+	return nil
+}
+
+// A close between the decision to wait and the wait itself is not slept through.
+func TestSupervisorCloseRacesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := &peer{answer: down}
+		began := time.Now()
+		s := startWith(ctx, t, supervision[*fakeSession]{
+			dial: p.dial, backoff: Backoff{Initial: time.Hour},
+			logger: slog.New(handler{slog.DiscardHandler, func(slog.Record) {
+				cancel()
+				time.Sleep(time.Second)
+			}}),
+		})
+		require.Equal(t, context.Canceled, result(t, s))
+		require.Equal(t, time.Second, time.Since(began))
+	})
+}
+
+func TestSupervisorEndsWithItsContext(t *testing.T) {
+	gone := errors.New("the program ends")
+	for name, answer := range map[string]func(context.Context, int) (*fakeSession, error){
+		"dialing": silent, "waiting": down, "connected": serving(time.Hour, nil),
+		"failing as it ends": func(ctx context.Context, _ int) (*fakeSession, error) {
+			<-ctx.Done()
+			return nil, &SessionError{Code: SessionUnauthorized, Remote: true}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				p := &peer{answer: answer}
+				s := startWith(ctx, t, supervision[*fakeSession]{dial: p.dial})
+				synctest.Wait()
+				cancel(gone)
+				require.Equal(t, gone, result(t, s))
+				require.Equal(t, gone, s.board.read().state.Err)
+
+				s.close()
+				require.Equal(t, gone, result(t, s), "the first end counts")
+			})
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				p := &peer{answer: answer}
+				s := startWith(ctx, t, supervision[*fakeSession]{dial: p.dial})
+				require.Equal(t, context.DeadlineExceeded, result(t, s))
+			})
+		})
+	}
+}
+
+func TestSupervisorTellsItsEndOnce(t *testing.T) {
+	refused := &StatusError{Status: 401}
+	for _, test := range []struct {
+		name string
+		run  func(supervision[*fakeSession]) *supervisor[*fakeSession]
+		want error
+	}{
+		{"closed", func(with supervision[*fakeSession]) *supervisor[*fakeSession] {
+			s := supervise(context.Background(), with)
+			s.close()
+			return s
+		}, nil},
+		{"stopped", func(with supervision[*fakeSession]) *supervisor[*fakeSession] {
+			with.dial = func(context.Context) (*fakeSession, error) { return nil, refused }
+			return supervise(context.Background(), with)
+		}, refused},
+		{"never started", func(with supervision[*fakeSession]) *supervisor[*fakeSession] {
+			return stillborn(with, refused)
+		}, refused},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told []error
+				p := &peer{answer: silent}
+				s := test.run(supervision[*fakeSession]{
+					dial: p.dial, logger: slog.New(slog.DiscardHandler),
+					done: func(err error) {
+						time.Sleep(time.Second) // closed has to wait for it
+						told = append(told, err)
+					},
+				})
+				err := result(t, s)
+				require.Equal(t, []error{err}, told)
+				require.ErrorIs(t, err, test.want)
+				s.close()
+				require.Len(t, told, 1)
+			})
+		})
+	}
+}
+
+func TestSupervisorStillborn(t *testing.T) {
+	bad := &ConfigError{Field: "URL", Err: errors.New("malformed")}
+	s := stillborn(supervision[*fakeSession]{done: func(error) {}}, bad)
+	require.True(t, isClosed(s.closed))
+	stop := stopped(t, s)
+	require.Equal(t, &StopError{Reason: ErrStopped, First: bad, Last: bad}, stop)
+	require.Equal(t, Stopped, s.board.read().state.Phase)
+	_, err := s.board.session(t.Context())
+	require.Equal(t, error(stop), err)
+	s.close()
+}
+
+// Ten thousand clients that wait for the same relay have to be cheap.
+func TestSupervisorWaitsCheaply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1000
+		p := &peer{answer: down}
+		goroutines, bytes := runtime.NumGoroutine(), memory()
+		all := make([]*supervisor[*fakeSession], n)
+		for i := range all {
+			all[i] = startWith(t.Context(), t, supervision[*fakeSession]{
+				dial: p.dial, timeout: time.Second, backoff: Backoff{Initial: time.Hour},
+			})
+		}
+		synctest.Wait()
+		for _, s := range all {
+			require.Equal(t, Waiting, s.board.read().state.Phase)
+		}
+		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+		require.Less(t, memory()-bytes, int64(n*4096))
+	})
+}
+
+// memory returns what heap and stacks take, without garbage.
+func memory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+func BenchmarkSupervisorWaiting(b *testing.B) {
+	const n = 10_000
+	p := &peer{answer: down}
+	with := supervision[*fakeSession]{
+		dial: p.dial, timeout: time.Second, backoff: Backoff{Initial: time.Hour},
+		logger: slog.New(slog.DiscardHandler), done: func(error) {},
+	}
+	for b.Loop() {
+		all := make([]*supervisor[*fakeSession], n)
+		before := memory()
+		for i := range all {
+			all[i] = supervise(b.Context(), with)
+		}
+		for _, s := range all {
+			for state := range s.board.states(b.Context()) {
+				if state.Phase == Waiting {
+					break
+				}
+			}
+		}
+		b.ReportMetric(float64(memory()-before)/n, "B/supervisor")
+		for _, s := range all {
+			s.close()
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package moq
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var errDown = errors.New("nobody there")
+
+// fakeSession stands for what a dial returns.
+type fakeSession struct {
+	drain  time.Duration // what a local Close takes
+	closed chan struct{}
+
+	mu    sync.Mutex
+	ended bool
+	err   error
+}
+
+func newFake() *fakeSession { return &fakeSession{closed: make(chan struct{})} }
+
+// lasting returns a session that the peer ends after d.
+func lasting(d time.Duration, err error) *fakeSession {
+	s := newFake()
+	if d == 0 {
+		s.end(err)
+		return s
+	}
+	time.AfterFunc(d, func() { s.end(err) })
+	return s
+}
+
+func (s *fakeSession) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.ended, s.err = true, err
+		close(s.closed)
+	}
+}
+
+func (s *fakeSession) Closed() <-chan struct{} { return s.closed }
+
+func (s *fakeSession) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *fakeSession) Close() error {
+	time.Sleep(s.drain)
+	s.end(nil)
+	return nil
+}
+
+// peer answers dials and notes when they came. n counts from 1.
+type peer struct {
+	answer func(ctx context.Context, n int) (*fakeSession, error)
+
+	mu    sync.Mutex
+	dials []time.Time
+}
+
+func (p *peer) dial(ctx context.Context) (*fakeSession, error) {
+	p.mu.Lock()
+	p.dials = append(p.dials, time.Now())
+	n := len(p.dials)
+	p.mu.Unlock()
+	return p.answer(ctx, n)
+}
+
+func (p *peer) seen() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dials
+}
+
+// down is a peer that nobody reaches.
+func down(context.Context, int) (*fakeSession, error) { return nil, errDown }
+
+// silent is a peer that never answers.
+func silent(ctx context.Context, _ int) (*fakeSession, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// serving is a peer whose every session lives for d and ends with err.
+func serving(d time.Duration, err error) func(context.Context, int) (*fakeSession, error) {
+	return func(context.Context, int) (*fakeSession, error) { return lasting(d, err), nil }
+}
+
+// outcome is the error of an attempt or, after d, of a session.
+type outcome struct {
+	session time.Duration // -1: none
+	err     error
+}
+
+// playing is a peer that gives the outcomes one after the other, and then is down.
+func playing(outcomes ...outcome) func(context.Context, int) (*fakeSession, error) {
+	return func(_ context.Context, n int) (*fakeSession, error) {
+		switch {
+		case n > len(outcomes):
+			return nil, errDown
+		case outcomes[n-1].session < 0:
+			return nil, outcomes[n-1].err
+		}
+		return lasting(outcomes[n-1].session, outcomes[n-1].err), nil
+	}
+}
+
+// start supervises p until the test ends.
+func start(t *testing.T, p *peer, b Backoff) *supervisor[*fakeSession] {
+	t.Helper()
+	return startWith(t.Context(), t, supervision[*fakeSession]{dial: p.dial, backoff: b})
+}
+
+func startWith(ctx context.Context, t *testing.T, with supervision[*fakeSession]) *supervisor[*fakeSession] {
+	t.Helper()
+	if with.logger == nil {
+		with.logger = slog.New(slog.DiscardHandler)
+	}
+	if with.done == nil {
+		with.done = func(error) {}
+	}
+	s := supervise(ctx, with)
+	t.Cleanup(s.close)
+	return s
+}
+
+// result waits for the end and returns the final error.
+func result(t *testing.T, s *supervisor[*fakeSession]) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
+	defer cancel()
+	require.NoError(t, await(ctx, s.closed), "it goes on and on")
+	return s.board.read().err
+}
+
+// stopped waits for the end, which has to be a StopError.
+func stopped(t *testing.T, s *supervisor[*fakeSession]) *StopError {
+	t.Helper()
+	stop, ok := errors.AsType[*StopError](result(t, s))
+	require.True(t, ok)
+	return stop
+}

@@ -1,0 +1,84 @@
+package moq
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// logged runs a supervisor to its end and returns what it logged.
+func logged(t *testing.T, p *peer, b Backoff) []map[string]any {
+	t.Helper()
+	var out bytes.Buffer
+	s := startWith(t.Context(), t, supervision[*fakeSession]{
+		dial: p.dial, backoff: b, endpoint: "https://relay:443",
+		logger: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	<-s.closed
+	var records []map[string]any
+	for d := json.NewDecoder(&out); d.More(); {
+		var r map[string]any
+		require.NoError(t, d.Decode(&r))
+		records = append(records, r)
+	}
+	return records
+}
+
+func TestSupervisorLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &peer{answer: playing(
+			outcome{-1, errDown}, outcome{-1, errDown}, outcome{-1, errDown},
+			outcome{0, io.EOF}, outcome{time.Hour, io.EOF}, // only the first of the two is news
+			outcome{time.Hour, io.EOF}, outcome{-1, &StatusError{Status: 401}},
+		)}
+		type line struct {
+			level, message string
+			attempt        int
+			err            string
+		}
+		var got []line
+		records := logged(t, p, Backoff{})
+		for _, r := range records {
+			require.Equal(t, "https://relay:443", r["endpoint"])
+			require.Contains(t, r, "generation")
+			require.Contains(t, r, "down")
+			err, _ := r["err"].(string)
+			got = append(got, line{r["level"].(string), r["msg"].(string), int(r["attempt"].(float64)), err})
+			require.Equal(t, r["msg"] == "not connected", r["next"] != nil)
+		}
+		const down, lost = "nobody there", "EOF"
+		require.Equal(t, []line{
+			{"WARN", "not connected", 1, down},
+			{"DEBUG", "not connected", 2, down},
+			{"DEBUG", "not connected", 3, down},
+			{"INFO", "connected", 3, ""},
+			{"DEBUG", "not connected", 4, lost},
+			{"DEBUG", "connected", 4, ""},
+			{"WARN", "not connected", 1, lost},
+			{"INFO", "connected", 1, ""},
+			{"WARN", "not connected", 1, lost},
+			{"ERROR", "stopped", 2, records[9]["err"].(string)},
+		}, got)
+		require.Contains(t, got[9].err, "401")
+
+		recovery := records[7]
+		require.Equal(t, float64(2), recovery["generation"].(float64)-1)
+		require.Equal(t, records[6]["next"], recovery["down"], "the outage was that one wait")
+	})
+}
+
+func TestSupervisorLogsFirstConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := logged(t, &peer{answer: playing(outcome{time.Hour, &StatusError{Status: 401}})}, Backoff{})
+		require.Len(t, records, 2)
+		require.Equal(t, "INFO", records[0]["level"])
+		require.Equal(t, float64(0), records[0]["down"])
+		require.Equal(t, "ERROR", records[1]["level"])
+	})
+}
