@@ -37,7 +37,7 @@ func (e *GapError) Error() string {
 	if e.Cause != nil {
 		return fmt.Sprintf("moq: %v: %v", e.Gap, e.Cause)
 	}
-	return "moq: " + e.Gap.String()
+	return "moq: " + e.String()
 }
 
 // Unwrap returns the cause of the gap.

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 
 	"github.com/remoq/moq/moqerr"
 )
@@ -83,9 +84,10 @@ func (l *link) end(cause error) bool {
 // close is the end of the session, everything else keeps quic-go's type.
 func lost(cause error, carrier, protocol string) error {
 	if app, ok := errors.AsType[*quic.ApplicationError](cause); ok {
-		// A mapped code may come on raw QUIC too; a plain one on WebTransport is HTTP/3's.
+		// A mapped code may come on raw QUIC too. A plain one on WebTransport is HTTP/3's,
+		// but for those below its range: a relay that shuts down closes with 0.
 		code, ok := UnmapStreamCode(uint64(app.ErrorCode))
-		if !ok && carrier == CarrierQUIC {
+		if !ok && (carrier == CarrierQUIC || app.ErrorCode < quic.ApplicationErrorCode(http3.ErrCodeNoError)) {
 			code, ok = moqerr.StreamCode(app.ErrorCode), true
 		}
 		if ok {
