@@ -134,6 +134,20 @@ func TestEndOfTheCONNECTStream(t *testing.T) {
 }
 
 // A plain code on WebTransport is HTTP/3's and says nothing about the session.
+// TestPlainCloseBelowHTTP3: a relay that shuts down may close the connection before
+// its capsule gets through, with 0, which is no code of HTTP/3.
+func TestPlainCloseBelowHTTP3(t *testing.T) {
+	bubble(t, func(t *testing.T, n *network) {
+		s := n.connectServer(func(c *quic.Conn, _ *http3.Stream) { _ = c.CloseWithError(0, "server shutdown") })
+		c, err := n.dialer(s.cert).Dial(testContext(t), s.target("https"))
+		require.NoError(t, err)
+		<-c.Done()
+		require.Equal(t, &moqerr.SessionError{Remote: true, Reason: "server shutdown", Legacy: legacy(c.Protocol())}, c.Err())
+		require.NoError(t, c.Close(0, ""))
+	})
+}
+
+// A plain code on WebTransport is HTTP/3's and says nothing about the session.
 func TestHTTP3CloseIsNotASessionError(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		s := n.connectServer(func(c *quic.Conn, _ *http3.Stream) { _ = c.CloseWithError(0x100, "shutdown") })
