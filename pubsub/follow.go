@@ -64,8 +64,9 @@ type Follower struct {
 	cursor *Announcements
 
 	// Owned by the reader.
-	active   bool // the path is announced
-	failures int  // in a row; a group that is delivered ends it
+	active   bool      // the path is announced
+	failures int       // in a row; a group that is delivered ends it
+	retryAt  time.Time // when to try again after the last failure; zero: now
 	source   uint64
 	fresh    bool // no group of this subscription was looked at yet
 	position position
@@ -213,7 +214,7 @@ func (f *Follower) subscription(ctx context.Context) (*TrackConsumer, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		f.failures++
+		f.fail()
 		f.mu.Lock()
 		f.state.Err = err
 		f.mu.Unlock()
@@ -223,23 +224,28 @@ func (f *Follower) subscription(ctx context.Context) (*TrackConsumer, error) {
 	}
 }
 
-// pause waits after a failure: for a while, or until the announcement changes.
+// fail counts a failure and settles when to try again.
+func (f *Follower) fail() {
+	d := min(retryFirst<<min(f.failures, 10), retryLast)
+	f.failures++
+	f.retryAt = time.Now().Add(d/2 + rand.N(d/2))
+}
+
+// pause waits after a failure: for a while, or until the announcement changes. The time
+// goes on between calls, so that short ones get there too.
 func (f *Follower) pause(ctx context.Context) error {
-	if f.failures == 0 {
+	if f.retryAt.IsZero() {
 		return nil
 	}
-	d := min(retryFirst<<min(f.failures-1, 10), retryLast)
-	timer := time.NewTimer(d/2 + rand.N(d/2))
+	timer := time.NewTimer(time.Until(f.retryAt))
 	defer timer.Stop()
 	for {
 		a, err := f.cursor.next(ctx, timer.C)
-		if err == errTimer {
-			return nil
-		}
-		if err != nil {
+		if err != nil && err != errTimer {
 			return err
 		}
-		if f.see(a) {
+		if err == errTimer || f.see(a) {
+			f.retryAt = time.Time{}
 			return nil
 		}
 	}
@@ -304,7 +310,7 @@ func (f *Follower) lose(sub *TrackConsumer, err error) {
 	_ = sub.Close()
 	f.position.breakOff(err)
 	f.cause = err
-	f.failures++
+	f.fail()
 	f.mu.Lock()
 	f.sub = nil
 	f.state.Live = false

@@ -253,3 +253,36 @@ func TestFollowGroupsReleases(t *testing.T) {
 	require.ErrorIs(t, err, moqerr.ErrClosed)
 	require.True(t, f.State().Live, "the Follower stays open")
 }
+
+// The pause after a failure goes on between calls that are too short for it.
+func TestFollowShortCallsGetThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		b, err := o.CreateBroadcast("b")
+		require.NoError(t, err)
+		require.NoError(t, b.Announce())
+		for range 8 {
+			tp, err := b.CreateTrack("t", TrackInfo{})
+			require.NoError(t, err)
+			tp.Fail(errLost)
+		}
+		f := o.Follow("b", "t", FollowOptions{})
+		defer f.Close()
+		short := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			_, err := f.NextGroup(ctx)
+			return err
+		}
+		require.ErrorIs(t, short(), context.DeadlineExceeded)
+		tp, err := b.CreateTrack("t", TrackInfo{})
+		require.NoError(t, err)
+		require.NoError(t, tp.WriteNow(nil))
+		calls := 1
+		for short() != nil {
+			calls++
+			require.Less(t, calls, 12)
+		}
+		require.Greater(t, calls, 3, "it was paced")
+	})
+}

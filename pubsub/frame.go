@@ -27,7 +27,7 @@ type Frame struct {
 // RawFrame is a frame with its time in ticks of the track's timescale, for whoever
 // forwards frames and must not round.
 type RawFrame struct {
-	Ticks   uint64 // at most 2^62-1
+	Ticks   uint64 // at most 2^61-1
 	Payload []byte
 }
 
@@ -46,7 +46,7 @@ func (f RawFrame) check() error {
 	if len(f.Payload) > maxFrameBytes {
 		return streamError(moqerr.StreamFrameTooLarge)
 	}
-	if f.Ticks > maxVarint {
+	if f.Ticks > maxTicks {
 		return streamError(moqerr.StreamTimestamp)
 	}
 	return nil

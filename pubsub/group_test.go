@@ -128,9 +128,9 @@ func TestGroupRefusesTimestamps(t *testing.T) {
 		require.ErrorAs(t, write(Frame{Timestamp: -1}), &conf)
 		require.Equal(t, "Frame.Timestamp", conf.Field)
 	}
-	err := p.WriteRaw(RawFrame{Ticks: maxVarint + 1})
+	err := p.WriteRaw(RawFrame{Ticks: maxTicks + 1})
 	require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamTimestamp})
-	require.NoError(t, p.WriteRaw(RawFrame{Ticks: maxVarint}))
+	require.NoError(t, p.WriteRaw(RawFrame{Ticks: maxTicks}))
 }
 
 // Every index of the largest group leads to its own frame.

@@ -6,13 +6,18 @@ import (
 	"time"
 )
 
-// maxVarint is the greatest number that the wire can carry.
-const maxVarint = 1<<62 - 1
+// What the wire can carry (moq-lite.md §3.1, §3.6). Of a sequence the one after it must
+// fit too; the difference between two timestamps must fit into ±2^61.
+const (
+	maxVarint   = 1<<62 - 1
+	maxSequence = maxVarint - 1
+	maxTicks    = 1<<61 - 1
+)
 
 // toTicks converts a duration, which is not negative, to ticks of a timescale, rounded to
-// the nearest and at most maxVarint.
+// the nearest and at most maxTicks.
 func toTicks(d time.Duration, timescale uint64) uint64 {
-	return scale(uint64(d), timescale, uint64(time.Second), maxVarint)
+	return scale(uint64(d), timescale, uint64(time.Second), maxTicks)
 }
 
 // toDuration converts ticks back, rounded to the nearest and at most the longest duration.

@@ -19,8 +19,8 @@ func TestTicks(t *testing.T) {
 		{499 * time.Microsecond, 1000, 0},
 		{500 * time.Microsecond, 1000, 1},
 		{1499 * time.Microsecond, 1000, 1},
-		{math.MaxInt64, 1_000_000_000, math.MaxInt64 >> 1},  // saturates at 2^62-1
-		{math.MaxInt64, maxVarint, maxVarint},               // needs 128 bits
+		{math.MaxInt64, 1_000_000_000, maxTicks},            // saturates at 2^61-1
+		{math.MaxInt64, maxVarint, maxTicks},                // needs 128 bits
 		{time.Nanosecond, maxVarint, 4611686018},            // 2^62 / 10^9
 		{math.MaxInt64, 1000, 9223372036855},                // rounds up
 		{365 * 24 * time.Hour, 1_000_000, 31536000_000_000}, // a year

@@ -132,8 +132,8 @@ func (t *track) place(g *group, seq *uint64) error {
 		g.sequence = *seq
 	}
 	switch s := g.sequence; {
-	case s > maxVarint:
-		return &moqerr.ConfigError{Field: "sequence", Err: errors.New("over 2^62-1")}
+	case s > maxSequence:
+		return &moqerr.ConfigError{Field: "sequence", Err: errors.New("over 2^62-2")}
 	case t.cache.has(s):
 		return moqerr.ErrDuplicate
 	case s < t.cache.floor || s < t.begin:

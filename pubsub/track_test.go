@@ -43,9 +43,9 @@ func TestTrackNumbering(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(11), g.Sequence(), "the highest used, plus one")
 
-	_, err = tp.CreateGroup(maxVarint + 1)
+	_, err = tp.CreateGroup(maxSequence + 1)
 	require.ErrorContains(t, err, "sequence")
-	_, err = tp.CreateGroup(maxVarint)
+	_, err = tp.CreateGroup(maxSequence)
 	require.NoError(t, err)
 	_, err = tp.AppendGroup()
 	require.ErrorContains(t, err, "sequence", "nothing wraps around")
