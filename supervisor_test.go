@@ -126,11 +126,13 @@ func TestSupervisorGivesUp(t *testing.T) {
 		{"first session", down, 0, Backoff{FirstTimeout: budget, Timeout: time.Hour}, budget, budget, errDown, errDown},
 		{"first session, no other", down, 0, Backoff{FirstTimeout: budget, Timeout: -1}, budget, budget, errDown, errDown},
 		{
-			"outage", playing(outcome{time.Hour, io.EOF}), 0, Backoff{FirstTimeout: time.Second, Timeout: budget},
+			"outage", playing(outcome{time.Hour, io.EOF}), 0,
+			Backoff{FirstTimeout: time.Second, Timeout: budget},
 			time.Hour + budget, budget, io.EOF, errDown,
 		},
 		{
-			"outage, after a patient start", playing(outcome{time.Hour, io.EOF}), 0, Backoff{FirstTimeout: -1, Timeout: budget},
+			"outage, after a patient start", playing(outcome{time.Hour, io.EOF}), 0,
+			Backoff{FirstTimeout: -1, Timeout: budget},
 			time.Hour + budget, budget, io.EOF, errDown,
 		},
 	} {
@@ -196,7 +198,7 @@ func TestSupervisorBoundsAttempts(t *testing.T) {
 		time.Sleep(30*time.Second - 1)
 		synctest.Wait()
 		require.Equal(t, Connecting, s.board.read().state.Phase)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		state := s.board.read().state
 		require.Equal(t, Waiting, state.Phase)

@@ -109,7 +109,7 @@ func TestCells(t *testing.T) {
 	for _, c := range cells() {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
-			row := [3]string{}
+			var row [3]string
 			if c.Writer == "clock" {
 				row = c.tick(t)
 			} else {

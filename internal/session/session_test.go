@@ -134,6 +134,37 @@ func TestSplitHorizon(t *testing.T) {
 	})
 }
 
+// TestLoopsAreLeftOut: what has been through us already is not taken in again, although
+// the peer announces it. It keeps its announce id.
+func TestLoopsAreLeftOut(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		mine, seen := pubsub.NewOrigin(), pubsub.NewOrigin()
+		p, s := b.against(Config{Publish: mine, Subscribe: seen})
+		stream, _ := p.answer(wire.StreamAnnounce)
+		bytes := wire.AnnounceOK{Hop: peerHop, Active: 2}.Append(nil, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceStart, Suffix: "loop", Hops: []uint64{4, mine.Identity()}}.Append(bytes, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceStart, Suffix: "good", Hops: []uint64{4}}.Append(bytes, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceEnd, Suffix: "loop", ID: 0}.Append(bytes, b.version)
+		_, err := stream.Write(bytes)
+		require.NoError(t, err)
+		_, err = seen.Broadcast(t.Context(), "good")
+		require.NoError(t, err)
+		_, err = seen.Lookup("loop", 0)
+		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamUnroutable})
+
+		bytes = wire.Announce{Kind: wire.AnnounceStart, Suffix: "loop", Hops: []uint64{4, mine.Identity()}}.Append(nil, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceEnd, Suffix: "good", ID: 1}.Append(bytes, b.version)
+		_, err = stream.Write(bytes)
+		require.NoError(t, err)
+		<-time.After(time.Second)
+		for _, path := range []string{"loop", "good"} {
+			_, err = seen.Lookup(path, 0)
+			require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamUnroutable})
+		}
+		require.NoError(t, s.Err())
+	})
+}
+
 func TestRetractionAndReturn(t *testing.T) {
 	onVersions(t, func(t *testing.T, b *bed) {
 		origin, seen := pubsub.NewOrigin(), pubsub.NewOrigin()
@@ -213,7 +244,7 @@ func TestLossOfTheConnectionReachesReaders(t *testing.T) {
 
 func TestCloseLetsTheLastGroupLeave(t *testing.T) {
 	for _, v := range wire.Versions() {
-		for seed := range 10 {
+		for seed := range 40 {
 			inBubble(t, v, nil, func(t *testing.T, b *bed) {
 				origin, seen := pubsub.NewOrigin(), pubsub.NewOrigin()
 				dialed, _ := b.sessions(Config{Publish: origin}, Config{Subscribe: seen})
