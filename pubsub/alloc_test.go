@@ -149,7 +149,7 @@ func TestManyGroupsStayFlat(t *testing.T) {
 	}
 	fill(20_000)
 	before := heap()
-	fill(200_000)
+	fill(100_000)
 	require.Less(t, heap(), before+before/4+256<<10)
 	runtime.KeepAlive(tp)
 }
