@@ -52,11 +52,7 @@ func (b *bed) start() {
 		_ = up.Close()
 		_ = stop()
 	})
-	// Packets that are under way must not find the socket before it works.
-	b.net.Silence(b.at.Addr(), true)
-	socket := b.net.At(b.at)
-	b.net.Silence(b.at.Addr(), false)
-	require.NoError(b.t, up.Serve(socket))
+	require.NoError(b.t, up.Serve(b.net.At(b.at)))
 	b.up = up
 }
 

@@ -3,6 +3,7 @@ package moq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,43 @@ func TestReconnectRefused(t *testing.T) {
 		require.Equal(t, ErrRefused, stop.Reason)
 		require.Equal(t, 1, stop.Attempts)
 	})
+}
+
+// What a relay closes with that is no refusal is tried again, on both carriers, until it
+// lets us in.
+func TestReconnectRetriesCloses(t *testing.T) {
+	for _, scheme := range []string{"moqt", "https"} {
+		for _, code := range []SessionCode{SessionNoError, SessionGoawayTimeout, SessionControlTimeout, SessionApplication + 502} {
+			t.Run(fmt.Sprintf("%s/%d", scheme, code), func(t *testing.T) {
+				attempts := 0 // by the relay's goroutines, one after the other
+				conf := relay.Config{Admit: func(string) error {
+					if attempts++; attempts < 4 {
+						return &SessionError{Code: code, Reason: "not now"}
+					}
+					return nil
+				}}
+				onBed(t, conf, func(t *testing.T, b *bed) {
+					r := b.client(Config{}).Reconnect(t.Context(), b.urlFor(scheme))
+					failures := 0
+					for state := range r.States(t.Context()) {
+						if state.Phase == Connected {
+							break
+						}
+						require.NotEqual(t, Stopped, state.Phase, "%v", state.Err)
+						if state.Phase == Waiting {
+							failures++
+							require.Equal(t, failures, state.Attempt)
+							ended, ok := errors.AsType[*SessionError](state.Err)
+							require.True(t, ok, "%v", state.Err)
+							require.Equal(t, code, ended.Code)
+							require.True(t, ended.Remote)
+						}
+					}
+					require.Equal(t, 3, failures)
+				})
+			})
+		}
+	}
 }
 
 func TestReconnectMalformedURL(t *testing.T) {
