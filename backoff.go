@@ -29,31 +29,45 @@ const (
 // Max. The first attempt of all is made at once.
 //
 // Durations that are positive and below 50 ms are raised to 50 ms.
+//
+// [Eager] and [Gentle] are two other policies. A Backoff can be read from flags, by
+// RegisterFlags, [flag.FlagSet.TextVar] or the tags of its fields, from JSON, from
+// TOML and from text; the methods tell how. The tags are read by
+// github.com/alecthomas/kong, in a program's struct with
+//
+//	Backoff moq.Backoff `embed:"" prefix:"backoff-"`
+//
+// for a flag and a variable for each field but StableAfter, or, without the embed,
+// for one flag in the text form. Kong first sets what it fills to zero, so a default
+// is given by a tag (default:"eager", with one flag), not by the struct.
+//
+// A struct should hold a Backoff in a named field: one that embeds it takes over its
+// methods, and is then itself written and read as a Backoff.
 type Backoff struct {
 	// Initial is the first delay. Default: 1 s, or Max if that is less.
-	Initial time.Duration
+	Initial time.Duration `json:"initial,omitzero" env:"MOQ_BACKOFF_INITIAL" help:"First delay between attempts to connect; 0 is 1s."`
 	// Hold is how many waits of Initial come before the delay grows. Default, and the
 	// least: 1.
-	Hold int
+	Hold int `json:"hold,omitzero" env:"MOQ_BACKOFF_HOLD" help:"Number of waits before the delay grows; 0 is 1."`
 	// Multiplier is what each further failure multiplies the delay by. 1 keeps it
 	// constant. Default: 2.
-	Multiplier float64
+	Multiplier float64 `json:"multiplier,omitzero" env:"MOQ_BACKOFF_MULTIPLIER" help:"Factor by which each failure lengthens the delay; 0 is 2."`
 	// Max is the longest delay. Default: 30 s, or Initial if that is more.
-	Max time.Duration
+	Max time.Duration `json:"max,omitzero" env:"MOQ_BACKOFF_MAX" help:"Longest delay between attempts to connect; 0 is 30s."`
 
 	// FirstTimeout is the time to give up after, from the call of Reconnect until the
 	// first session that was stable, so that a mistyped address fails fast. It covers
 	// dialing as well as waiting. Default: Timeout. Negative: never.
-	FirstTimeout time.Duration
+	FirstTimeout time.Duration `json:"first_timeout,omitzero" env:"MOQ_BACKOFF_FIRST_TIMEOUT" help:"Give up after this time without a first session; 0 is as after a loss."`
 	// Timeout is the same from the loss of the last session that was stable. A session
 	// that is live when the time runs out may still prove stable. Default, and
 	// negative: never.
-	Timeout time.Duration
+	Timeout time.Duration `json:"timeout,omitzero" env:"MOQ_BACKOFF_TIMEOUT" help:"Give up after an outage of this time; 0 is never."`
 
 	// StableAfter is how long a session must live to count: it resets the delay and
 	// the time to give up. One that ends sooner is one more failed attempt.
 	// Default: Initial, but at least 1 s. Negative: every session counts.
-	StableAfter time.Duration
+	StableAfter time.Duration `json:"stable_after,omitzero" kong:"-"` // no flag: it is a matter of the program, not of who runs it
 }
 
 // validate reports the first setting that cannot be meant.

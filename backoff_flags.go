@@ -5,7 +5,6 @@ import (
 	"flag"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -14,25 +13,6 @@ const (
 	backoffFlag     = "backoff-"
 	backoffVariable = "MOQ_BACKOFF_"
 )
-
-// setting is one field of Backoff as flags and variables give it.
-type setting struct {
-	name   string // of the flag, without its prefix
-	field  string
-	usage  string
-	target any // *time.Duration, *int or *float64
-}
-
-func (b *Backoff) settings() []setting {
-	return []setting{
-		{"initial", "Initial", "first `delay` between attempts to connect; 0 is 1s", &b.Initial},
-		{"hold", "Hold", "`number` of waits before the delay grows; 0 is 1", &b.Hold},
-		{"max", "Max", "longest `delay` between attempts to connect; 0 is 30s", &b.Max},
-		{"multiplier", "Multiplier", "`factor` by which each failure lengthens the delay; 0 is 2", &b.Multiplier},
-		{"first-timeout", "FirstTimeout", "give up after this `time` without a first session; 0 is as -backoff-timeout", &b.FirstTimeout},
-		{"timeout", "Timeout", "give up after an outage of this `time`; 0 is never", &b.Timeout},
-	}
-}
 
 // RegisterFlags defines -backoff-initial, -backoff-hold, -backoff-max,
 // -backoff-multiplier, -backoff-first-timeout and -backoff-timeout, which set b when
@@ -50,13 +30,17 @@ func (b *Backoff) RegisterFlags(fs *flag.FlagSet) error {
 	}
 	*b = next
 	for _, s := range b.settings() {
+		if s.variable == "" {
+			continue
+		}
+		name := backoffFlag + strings.ReplaceAll(s.key, "_", "-")
 		switch target := s.target.(type) {
 		case *time.Duration:
-			fs.DurationVar(target, backoffFlag+s.name, *target, s.usage)
+			fs.DurationVar(target, name, *target, s.usage)
 		case *int:
-			fs.IntVar(target, backoffFlag+s.name, *target, s.usage)
+			fs.IntVar(target, name, *target, s.usage)
 		case *float64:
-			fs.Float64Var(target, backoffFlag+s.name, *target, s.usage)
+			fs.Float64Var(target, name, *target, s.usage)
 		}
 	}
 	return nil
@@ -72,7 +56,7 @@ func (b *Backoff) readVariables(environ []string) error {
 		if !strings.HasPrefix(variable, backoffVariable) {
 			continue
 		}
-		i := slices.IndexFunc(settings, func(s setting) bool { return s.variable() == variable })
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.variable == variable })
 		if i < 0 {
 			return &ConfigError{Field: variable, Err: errors.New("no such setting")}
 		}
@@ -87,22 +71,6 @@ func (b *Backoff) readVariables(environ []string) error {
 	err := b.validate()
 	if bad, ok := errors.AsType[*ConfigError](err); ok && given[bad.Field] != "" {
 		return &ConfigError{Field: given[bad.Field], Err: bad.Err}
-	}
-	return err
-}
-
-func (s setting) variable() string {
-	return backoffVariable + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
-}
-
-func (s setting) parse(value string) (err error) {
-	switch target := s.target.(type) {
-	case *time.Duration:
-		*target, err = time.ParseDuration(value)
-	case *int:
-		*target, err = strconv.Atoi(value)
-	case *float64:
-		*target, err = strconv.ParseFloat(value, 64)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ type pacer struct {
 	policy   Backoff // with its defaults
 	growth   backoff.ExponentialBackOff
 	failures int
+	random   func(n time.Duration) time.Duration // in [0, n)
 
 	since  time.Time     // when the outage, and with it the time to give up, began
 	budget time.Duration // of this outage; not positive: never give up
@@ -29,6 +30,7 @@ func newPacer(b Backoff) pacer {
 			MaxInterval:     b.Max,
 			Clock:           backoff.SystemClock,
 		},
+		random: rand.N[time.Duration],
 	}
 	p.reset()
 	p.budget = b.FirstTimeout
@@ -50,7 +52,7 @@ func (p *pacer) next() (wait time.Duration, failures int) {
 	if p.failures >= p.policy.Hold {
 		delay = p.growth.NextBackOff()
 	}
-	return jitter(delay), p.failures
+	return p.jitter(delay), p.failures
 }
 
 // deadline returns when to give up; the zero time is never.
@@ -68,7 +70,7 @@ func (p *pacer) spent() bool { return p.budget > 0 && time.Since(p.since) >= p.b
 func (p *pacer) stable(lived time.Duration) bool { return lived >= p.policy.StableAfter }
 
 // jitter spreads a delay downward, so that the cap stays a cap: [d/10, d].
-func jitter(d time.Duration) time.Duration {
+func (p *pacer) jitter(d time.Duration) time.Duration {
 	low := d / 10
-	return low + rand.N(d-low+1)
+	return low + p.random(d-low+1)
 }
