@@ -4,11 +4,7 @@ import (
 	"context"
 
 	"github.com/quic-go/quic-go"
-
-	"github.com/remoq/moq/moqerr"
 )
-
-const closedReason = "relay closed"
 
 // Drain asks every client to leave (GOAWAY), those that come meanwhile too, and
 // serves on until all have left or ctx ends. It closes the rest with "goaway timeout",
@@ -26,7 +22,7 @@ func (r *Relay) Drain(ctx context.Context) error {
 // relay started has ended. Closing again only waits.
 func (r *Relay) Close() error {
 	t := r.stopListening()
-	r.cancel(&moqerr.SessionError{Code: moqerr.SessionNoError, Reason: closedReason})
+	r.cancel()
 	r.work.Wait()
 	return free(t)
 }
@@ -39,7 +35,7 @@ func (r *Relay) Kill() error {
 	t := r.transport
 	r.mu.Unlock()
 	err := free(t)
-	r.cancel(moqerr.ErrClosed)
+	r.cancel()
 	r.work.Wait()
 	return err
 }

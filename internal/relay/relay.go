@@ -56,10 +56,9 @@ type Relay struct {
 	cert   tls.Certificate
 
 	// What every client's goroutine waits for: Drain has begun, its time is over, the
-	// relay is closed (with what clients are told as cause).
+	// relay is closed.
 	draining, overdue, ctx context.Context
-	drain, expire          context.CancelFunc
-	cancel                 context.CancelCauseFunc
+	drain, expire, cancel  context.CancelFunc
 
 	work sync.WaitGroup // the accept loop and one goroutine a connection
 
@@ -120,7 +119,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	r.draining, r.drain = context.WithCancel(context.Background())
 	r.overdue, r.expire = context.WithCancel(context.Background())
-	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
 }
 

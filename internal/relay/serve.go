@@ -89,7 +89,6 @@ func (r *Relay) admit(target string) (string, error) {
 		}
 	}
 	path, _, _ := strings.Cut(target, "?")
-	path = wire.CleanPath(path)
 	if err := wire.ValidatePath(path); err != nil {
 		return "", &moqerr.SessionError{Code: moqerr.SessionApplication + 400, Reason: "bad path"}
 	}
@@ -116,7 +115,7 @@ func (r *Relay) attend(s *session.Session) {
 			s.Abort(moqerr.SessionGoawayTimeout, "goaway timeout")
 			return
 		case <-r.ctx.Done():
-			s.Abort(moqerr.SessionNoError, closedReason)
+			s.Abort(moqerr.SessionNoError, "relay closed")
 			return
 		}
 	}

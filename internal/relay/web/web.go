@@ -15,16 +15,11 @@ import (
 	"github.com/remoq/moq/moqerr"
 )
 
-// legacyMaxSessions is the setting by which clients of the older drafts, upstream's
-// among them, know a WebTransport server (moq-lite.md §1.3).
-const legacyMaxSessions = 0xc671706a
-
 // Enable lets r serve WebTransport. It must be called before the relay serves. The
 // returned function frees what Enable made; call it after the relay was closed.
 func Enable(r *relay.Relay) (stop func() error) {
 	server := &webtransport.Server{
 		H3: &http3.Server{
-			AdditionalSettings: map[uint64]uint64{legacyMaxSessions: 1},
 			ConnContext: func(ctx context.Context, conn *quic.Conn) context.Context {
 				return context.WithValue(ctx, visitorKey{}, newVisitor(r, conn))
 			},
