@@ -10,6 +10,7 @@ const (
 	AnnounceEnd                         // a route is gone
 	AnnounceUpdate                      // a route has other hops or costs
 	AnnounceUnknown                     // of an unknown type: to be skipped, counts for nothing
+	AnnounceLong                        // a start over MaxMessage, which was skipped but has its number
 )
 
 // Announce is an announcement of a route, with its end and its changes (§4.3, §4.14).
@@ -121,19 +122,36 @@ func parseStatus(body []byte) (Announce, error) {
 	return m, d.done()
 }
 
+// maxLongAnnounce is the longest announcement that is skipped: what released relays pass
+// on (§3.7). Longer ones are refused.
+const maxLongAnnounce = 64 << 20
+
 // ReadAnnounce reads the next announcement of an announce stream, in whichever
 // framing the version has. It returns io.EOF at the end of the stream.
+//
+// A start over MaxMessage is skipped and comes as AnnounceLong, or as AnnounceUnknown if
+// the version has no numbers: a relay passes on what strangers announce, and that must not
+// be able to end our session.
 func ReadAnnounce(r *Reader, v Version) (Announce, error) {
 	var typ uint64
-	var body []byte
 	var err error
-	if v.layout().announceIDs {
-		typ, body, err = r.Typed()
-	} else {
-		body, err = r.Message()
+	ids := v.layout().announceIDs
+	if ids {
+		if typ, err = r.varint("message", "type", true); err != nil {
+			return Announce{}, err
+		}
 	}
-	if err != nil {
+	skipped, body, err := r.messageOrSkip(maxLongAnnounce, !ids)
+	switch {
+	case err != nil:
 		return Announce{}, err
+	case !skipped:
+		return ParseAnnounce(typ, body, v)
+	case !ids || typ > uint64(AnnounceUpdate):
+		return Announce{Kind: AnnounceUnknown}, nil
+	case typ == uint64(AnnounceStart):
+		return Announce{Kind: AnnounceLong}, nil
+	default:
+		return Announce{}, r.fail(&Error{Message: "ANNOUNCE", Field: "length", Err: ErrTooLarge})
 	}
-	return ParseAnnounce(typ, body, v)
 }

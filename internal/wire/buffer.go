@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	firstBuffer = 1 << 10
+	firstBuffer = 1536 // a full packet's worth of a group: a second buffer for it would cost more
 	largeBuffer = 64 << 10
 	// allowance is how much memory may be asked for ahead of what has arrived. The rest
 	// of the promised 64 KiB is for rounding up, and for the Reader itself.
@@ -46,6 +46,20 @@ func (b *buffer) take(n int) []byte {
 	p := b.buf[b.start : b.start+n : b.start+n]
 	b.start += n
 	return p
+}
+
+// skip drops the next n bytes, without keeping them.
+func (b *buffer) skip(n int) error {
+	have := min(n, b.end-b.start)
+	b.start += have
+	if n -= have; n == 0 {
+		return nil
+	}
+	if b.err != nil {
+		return b.err
+	}
+	_, err := io.CopyN(io.Discard, b.src, int64(n))
+	return err
 }
 
 func (b *buffer) fill(n int) error {

@@ -74,6 +74,29 @@ func (r *Reader) counted(message, length, body string, limit uint64, first bool)
 	return r.take(int(n)), nil
 }
 
+// messageOrSkip is message, but drops a body over MaxMessage and up to limit.
+func (r *Reader) messageOrSkip(limit uint64, first bool) (skipped bool, body []byte, err error) {
+	n, err := r.varint("message", "length", first)
+	switch {
+	case err != nil:
+		return false, nil, err
+	case n > limit:
+		return false, nil, r.fail(&Error{Message: "message", Field: "length", Err: ErrTooLarge})
+	case n > MaxMessage:
+		err = r.skip(int(n))
+		skipped = true
+	default:
+		err = r.ensure(int(n))
+	}
+	if err != nil {
+		return false, nil, r.cut("message", "body", err)
+	}
+	if !skipped {
+		body = r.take(int(n))
+	}
+	return skipped, body, nil
+}
+
 // varint reads a varint. first says that the stream may end before it.
 func (r *Reader) varint(message, field string, first bool) (uint64, error) {
 	if err := r.ensure(1); err != nil {
