@@ -76,7 +76,7 @@ func TestReconnectRefused(t *testing.T) {
 		require.True(t, ok, "%v", err)
 		require.Equal(t, r.Wait(t.Context()), error(stop))
 		require.Equal(t, ErrRefused, stop.Reason)
-		require.Equal(t, 1, stop.Attempts)
+		require.Equal(t, 1, stop.Attempts, "%v", stop)
 	})
 }
 

@@ -88,9 +88,8 @@ func (s *supervisor[S]) run(ctx context.Context) {
 // sleep starts the next round after a delay. Meanwhile there is no goroutine: one that
 // has dialed has a grown stack, and ten thousand clients may wait for the same relay.
 func (s *supervisor[S]) sleep(ctx context.Context, delay time.Duration) {
-	timer := time.AfterFunc(delay, func() { s.run(ctx) })
-	s.mu.Lock()
-	s.timer = timer
+	s.mu.Lock() // over the start: a round that is over at once must not be overtaken by this one's timer
+	s.timer = time.AfterFunc(delay, func() { s.run(ctx) })
 	s.mu.Unlock()
 	if ctx.Err() != nil {
 		s.wake(ctx) // the end may have come too early to find the timer

@@ -33,8 +33,10 @@ type Announcements struct {
 	// Guarded by Origin.mu.
 	at      *node
 	paths   map[string]delivered
-	dirty   []string // paths to look at
-	initial int      // how many of them are left of the present set
+	dirty   []note // paths to look at
+	tickets uint64 // counts notes
+	dropped int    // notes that were dropped since the list was last cleaned up
+	initial int    // how many notes are left of the present set
 	synced  bool
 	closed  bool
 	waiting bool
@@ -42,9 +44,15 @@ type Announcements struct {
 	sleeper sleeper
 }
 
+// note is a path to look at. It is dropped once its ticket is not the path's any more.
+type note struct {
+	path   string
+	ticket uint64
+}
+
 // delivered is what the reader of a cursor knows of a path.
 type delivered struct {
-	dirty  bool
+	ticket uint64 // of the note; 0: none
 	route  *route // nil: not active
 	rev    uint64
 	source uint64
@@ -128,24 +136,64 @@ func (a *Announcements) Close() {
 }
 
 // mark puts a path on the list of those to look at and adds the reader to wake if it
-// sleeps. The caller holds the origin's lock.
+// sleeps. A path that the reader never heard of, and that is not active, leaves nothing
+// behind. The caller holds the origin's lock.
 func (a *Announcements) mark(path string, wake []*sleeper) []*sleeper {
 	suffix, _ := cutPrefix(path, a.prefix)
 	if suffix != "" && (a.exact || isHidden(suffix)) {
 		return wake
 	}
 	d := a.paths[path]
-	if d.dirty {
+	if d.route == nil && a.present(path).route == nil {
+		a.drop(path, d)
 		return wake
 	}
-	d.dirty = true
+	if d.ticket != 0 {
+		return wake
+	}
+	a.tickets++
+	d.ticket = a.tickets
 	a.paths[path] = d
-	a.dirty = append(a.dirty, path)
+	a.dirty = append(a.dirty, note{path, d.ticket})
 	if a.waiting {
 		a.waiting = false
 		wake = append(wake, &a.sleeper)
 	}
 	return wake
+}
+
+// drop forgets a path and its note. Once most notes are dropped ones the list is cleaned.
+func (a *Announcements) drop(path string, d delivered) {
+	delete(a.paths, path)
+	if d.ticket == 0 {
+		return
+	}
+	a.dropped++
+	if a.dropped < 16 || 2*a.dropped < len(a.dirty) {
+		return
+	}
+	kept := a.dirty[:0]
+	initial := 0
+	for i, n := range a.dirty {
+		if a.paths[n.path].ticket != n.ticket {
+			continue
+		}
+		kept = append(kept, n)
+		if i < a.initial {
+			initial++
+		}
+	}
+	clear(a.dirty[len(kept):])
+	a.dirty, a.initial, a.dropped = kept, initial, 0
+}
+
+// shift takes the first note off the list.
+func (a *Announcements) shift() {
+	a.dirty[0] = note{}
+	a.dirty = a.dirty[1:]
+	if a.initial > 0 {
+		a.initial--
+	}
 }
 
 // produce returns the next announcement, if there is one, and drops what came to
@@ -159,9 +207,14 @@ func (a *Announcements) produce(commit bool) (Announcement, bool) {
 		if len(a.dirty) == 0 {
 			return Announcement{}, false
 		}
-		path := a.dirty[0]
-		now := a.present(path)
+		path := a.dirty[0].path
 		was := a.paths[path]
+		if was.ticket != a.dirty[0].ticket {
+			a.dropped--
+			a.shift()
+			continue
+		}
+		now := a.present(path)
 		if !was.differs(now) {
 			a.settle(path, was)
 			continue
@@ -170,7 +223,7 @@ func (a *Announcements) produce(commit bool) (Announcement, bool) {
 		out := Announcement{Path: path}
 		if was.route != nil && (now.route == nil || was.replacedBy(now)) {
 			out.describe(was)
-			next = delivered{dirty: true}
+			next = delivered{ticket: was.ticket}
 		} else {
 			out.Active = true
 			out.describe(now)
@@ -203,12 +256,8 @@ func (a *Announcements) present(path string) delivered {
 
 // settle takes the first path off the list.
 func (a *Announcements) settle(path string, d delivered) {
-	a.dirty[0] = ""
-	a.dirty = a.dirty[1:]
-	if a.initial > 0 {
-		a.initial--
-	}
-	d.dirty = false
+	a.shift()
+	d.ticket = 0
 	if d.route == nil {
 		delete(a.paths, path)
 	} else {

@@ -229,3 +229,65 @@ func TestAnnouncementsAgainstModel(t *testing.T) {
 		require.Equal(t, want, seen, slices.Collect(maps.Values(live)))
 	}
 }
+
+// What came and went while nobody read a cursor leaves nothing in it.
+func TestCursorThatNobodyReads(t *testing.T) {
+	o := NewOrigin()
+	a := o.Announcements("", 0)
+	defer a.Close()
+	kept := announced(t, o, "kept")
+	for i := range 2000 {
+		require.NoError(t, announced(t, o, fmt.Sprint("x", i)).Close())
+		require.NoError(t, announced(t, o, "again").Close())
+		require.LessOrEqual(t, len(a.paths), 2)
+		require.LessOrEqual(t, len(a.dirty), 64)
+	}
+	announced(t, o, "again")
+	var got []string
+	for len(got) < 3 {
+		next, err := a.Next(testCtx(t))
+		require.NoError(t, err)
+		got = append(got, fmt.Sprint(next.Path, next.Active, next.Synced))
+	}
+	require.ElementsMatch(t, []string{"false true", "kepttrue false", "againtrue false"}, got)
+	require.False(t, a.Ready())
+	require.NoError(t, kept.Close())
+	next, err := a.Next(testCtx(t))
+	require.NoError(t, err)
+	require.Equal(t, "kept", next.Path)
+	require.False(t, next.Active, "it was told as active")
+	require.Empty(t, a.dirty)
+	require.Len(t, a.paths, 1)
+}
+
+// The present set ends where it ended at the beginning, also if most of it goes before it
+// is read.
+func TestCursorCountsThePresentSet(t *testing.T) {
+	o := NewOrigin()
+	var first []*BroadcastProducer
+	for i := range 50 {
+		first = append(first, announced(t, o, fmt.Sprint("x", i)))
+	}
+	a := o.Announcements("", 0)
+	defer a.Close()
+	for _, b := range first[5:] {
+		require.NoError(t, b.Close())
+	}
+	require.LessOrEqual(t, len(a.dirty), 20)
+	announced(t, o, "later")
+	active := 0
+	for {
+		next, err := a.Next(testCtx(t))
+		require.NoError(t, err)
+		if next.Synced {
+			break
+		}
+		require.True(t, next.Active)
+		require.NotEqual(t, "later", next.Path)
+		active++
+	}
+	require.Equal(t, 5, active)
+	next, err := a.Next(testCtx(t))
+	require.NoError(t, err)
+	require.Equal(t, "later", next.Path)
+}

@@ -9,7 +9,8 @@ import (
 // NextArrival returns the groups in the order of their arrival, as whoever forwards them
 // wants them. Left out are groups below Start (or below the first one, if there is no
 // Start) and groups too old by MaxAge. A group above End is held back until an Update
-// raises it: End alone is no end (moq-lite.md §4.5).
+// raises it: End alone is no end (moq-lite.md §4.5), and io.EOF waits for what is held
+// back.
 func (c *TrackConsumer) NextArrival(ctx context.Context) (*GroupConsumer, error) {
 	return c.read(ctx, c.stepArrival)
 }
@@ -21,7 +22,6 @@ func (c *TrackConsumer) stepArrival() step {
 		return c.idle(t.begin)
 	}
 	if g := c.unpark(); g != nil {
-		c.given++
 		return step{group: newGroupConsumer(g, nil, 0)}
 	}
 	for i := t.cache.arrived(c.cursor); i < len(t.cache.arrivals); i++ {
@@ -32,14 +32,34 @@ func (c *TrackConsumer) stepArrival() step {
 		case c.opts.End != nil && g.sequence > *c.opts.End:
 			c.park(g.sequence)
 		default:
-			c.given++
 			return step{group: newGroupConsumer(g, nil, 0)}
 		}
 	}
-	if t.bounded && c.low+c.given >= t.final {
-		return step{err: io.EOF}
+	s := c.idle(0)
+	if c.complete() {
+		s.err = io.EOF
 	}
-	return c.idle(0)
+	if s.err == io.EOF && c.holding() {
+		return step{}
+	}
+	return s
+}
+
+// complete reports that every group up to the track's end is here, or cannot be taken any
+// more. All that is here has been looked at.
+func (c *TrackConsumer) complete() bool {
+	t := c.t
+	floor := max(c.low, t.begin, t.cache.floor)
+	here := len(t.cache.groups) - t.cache.at(floor)
+	return t.bounded && (floor >= t.final || t.final-floor <= uint64(here))
+}
+
+// holding reports whether a group above End can still be delivered. Age does not matter:
+// the track's latest group, which is never too old, is then one of them.
+func (c *TrackConsumer) holding() bool {
+	floor := max(c.low, c.t.cache.floor)
+	c.parked = slices.DeleteFunc(c.parked, func(seq uint64) bool { return seq < floor })
+	return len(c.parked) > 0
 }
 
 // wants reports whether g is still to be delivered, End aside.

@@ -2,7 +2,9 @@ package pubsub
 
 import (
 	"io"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/remoq/moq/moqerr"
@@ -127,4 +129,89 @@ func TestStale(t *testing.T) {
 	left, ok = c.StaleIn(1)
 	require.True(t, ok)
 	require.Zero(t, left)
+}
+
+// End is a pause: what it holds back is still delivered after the track has ended, and
+// io.EOF comes behind it.
+func TestArrivalEndHoldsBackTheEndOfTheTrack(t *testing.T) {
+	for name, end := range map[string]func(*TrackProducer) error{
+		"closed":        func(tp *TrackProducer) error { return tp.Close() },
+		"its end known": func(tp *TrackProducer) error { return tp.EndAt(4) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := NewOrigin()
+			tp := newTestTrack(t, o, 0)
+			c := subscribe(t, o, SubscribeOptions{Start: ptr(0), End: ptr(1)})
+			for _, seq := range []uint64{0, 1, 2, 3} {
+				putGroup(t, tp, seq, 0, 1)
+			}
+			require.NoError(t, end(tp))
+			require.Equal(t, []uint64{0, 1}, arrivals(t, c, 2))
+			requireNone(t, c.NextArrival)
+			require.NoError(t, c.Update(SubscribeOptions{Start: ptr(0), End: ptr(2)}))
+			require.Equal(t, []uint64{2}, arrivals(t, c, 1))
+			requireNone(t, c.NextArrival)
+			require.NoError(t, c.Update(SubscribeOptions{Start: ptr(0)}))
+			require.Equal(t, []uint64{3}, arrivals(t, c, 1))
+			_, err := c.NextArrival(testCtx(t))
+			require.Equal(t, io.EOF, err)
+		})
+	}
+}
+
+// What a higher Start gave up is not held back any more: a reader that sleeps behind the
+// track's end gets io.EOF.
+func TestArrivalHoldsNothingBackBelowStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		tp := newTestTrack(t, o, 0)
+		c := subscribe(t, o, SubscribeOptions{Start: ptr(0), End: ptr(1)})
+		putGroup(t, tp, 2, 0, 1)
+		putGroup(t, tp, 3, 0, 1)
+		require.NoError(t, tp.Close())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := c.NextArrival(t.Context())
+			ended <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, ended, "2 and 3 are held back")
+		require.NoError(t, c.Update(SubscribeOptions{Start: ptr(4), End: ptr(1)}))
+		require.Equal(t, io.EOF, <-ended)
+	})
+}
+
+// A Start that moves up, and an end that is told before the last groups: those that are
+// still missing are waited for, in whatever order.
+func TestArrivalEndIsNotEarly(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 0)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0)})
+	for seq := range uint64(4) {
+		putGroup(t, tp, seq, 0, 1)
+	}
+	arrivals(t, c, 4)
+	require.NoError(t, c.Update(SubscribeOptions{Start: ptr(6)}))
+	require.NoError(t, tp.EndAt(9))
+	for _, seq := range []uint64{8, 6, 7} {
+		requireNone(t, c.NextArrival)
+		putGroup(t, tp, seq, 0, 1)
+		require.Equal(t, []uint64{seq}, arrivals(t, c, 1))
+	}
+	_, err := c.NextArrival(testCtx(t))
+	require.Equal(t, io.EOF, err)
+}
+
+// What was evicted cannot come any more, so that it does not delay the end.
+func TestArrivalEndsPastTheEvicted(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Second)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0)})
+	for seq := range uint64(3) {
+		putGroup(t, tp, seq+1, time.Duration(seq)*time.Hour, 1)
+	}
+	require.NoError(t, tp.EndAt(4))
+	require.Equal(t, []uint64{2, 3}, arrivals(t, c, 2))
+	_, err := c.NextArrival(testCtx(t))
+	require.Equal(t, io.EOF, err)
 }

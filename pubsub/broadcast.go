@@ -28,8 +28,8 @@ type BroadcastProducer struct{ b *broadcast }
 
 // CreateBroadcast makes a broadcast that nobody sees until it is announced. The path is
 // normalised: slashes at the ends are trimmed, runs of them collapsed. The error is a
-// *moqerr.ConfigError for a path that cannot be announced (more than 32 parts, not UTF-8, a
-// segment with '*'), or [moqerr.ErrDuplicate] if the origin has such a broadcast.
+// *moqerr.ConfigError for a path that cannot be announced (more than 32 parts or 4 KiB, not
+// UTF-8, a segment with '*'), or [moqerr.ErrDuplicate] if the origin has such a broadcast.
 func (o *Origin) CreateBroadcast(path string) (*BroadcastProducer, error) {
 	path, err := parsePath("path", path)
 	if err != nil {
@@ -50,8 +50,12 @@ func (p *BroadcastProducer) Path() string { return p.b.path }
 
 // CreateTrack makes a track. Its numbering begins above that of every closed track of the
 // origin. The error is [moqerr.ErrDuplicate] if an open track has that name, or a
-// *moqerr.ConfigError for a TrackInfo that cannot be used.
+// *moqerr.ConfigError for a TrackInfo that cannot be used, or a name over 4 KiB or not
+// UTF-8.
 func (p *BroadcastProducer) CreateTrack(name string, info TrackInfo) (*TrackProducer, error) {
+	if err := checkTrack(name); err != nil {
+		return nil, err
+	}
 	info, err := info.filled()
 	if err != nil {
 		return nil, err
@@ -229,25 +233,37 @@ func (c *BroadcastConsumer) Closed() <-chan struct{} {
 // Subscribe reads a track. For a broadcast that comes from elsewhere it waits until the
 // supplier has accepted; ctx ends that wait only, not the subscription. The error is a
 // *moqerr.StreamError: StreamNotFound if there is no such track, StreamUnroutable if the
-// broadcast is gone, or the supplier's own; or ctx.Err(), or why the supplier's session
-// ended.
+// broadcast is gone, or the supplier's own; or a *moqerr.ConfigError for a name that no
+// track can have; or ctx.Err(), or why the supplier's session ended.
 func (c *BroadcastConsumer) Subscribe(ctx context.Context, track string, o SubscribeOptions) (*TrackConsumer, error) {
-	return c.subscribe(ctx, nil, track, o)
-}
-
-// subscribe is Subscribe that also ends, with ErrClosed, when stop is closed.
-func (c *BroadcastConsumer) subscribe(ctx context.Context, stop <-chan struct{}, track string, o SubscribeOptions) (*TrackConsumer, error) {
-	r := c.route
+	if err := checkTrack(track); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	w := &waiter{opts: o.copied()}
+	sub, q, err := c.ask(track, w)
+	if q == nil {
+		return sub, err
+	}
+	if err := q.await(ctx, w); err != nil {
+		return nil, err
+	}
+	return w.consumer, nil
+}
+
+// ask returns a subscription if the track is here, else the request that w now waits for.
+func (c *BroadcastConsumer) ask(track string, w *waiter) (*TrackConsumer, *Request, error) {
+	r := c.route
 	if r.local == nil {
-		return r.requests.subscribe(ctx, stop, trackKey{c.path, track}, o.copied())
+		return r.requests.ask(trackKey{c.path, track}, w)
 	}
 	if r.dead.Load() {
-		return nil, streamError(moqerr.StreamUnroutable)
+		return nil, nil, streamError(moqerr.StreamUnroutable)
 	}
-	return r.local.subscribe(track, o)
+	sub, err := r.local.subscribe(track, w.opts)
+	return sub, nil, err
 }
 
 // without returns list with one element taken out.

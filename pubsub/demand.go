@@ -16,13 +16,14 @@ type SubscribeOptions struct {
 	// the track's own. LiveOnly (negative): only the live group. More than the track's
 	// own is cut to it.
 	MaxAge time.Duration
-	// Start is the first group that is wanted. Nil: the latest one.
+	// Start is the first group that is wanted, at most 2^62-2. Nil: the latest one.
 	Start *uint64
-	// End is the last group that is wanted. Nil: no end.
+	// End is the last group that is wanted, at most 2^62-2. Nil: no end.
 	End *uint64
 }
 
-// copied protects the options from later changes by the caller.
+// copied protects the options from later changes by the caller, and cuts sequences to
+// those that can be sent.
 func (o SubscribeOptions) copied() SubscribeOptions {
 	o.Start, o.End = copyOf(o.Start), copyOf(o.End)
 	return o
@@ -32,7 +33,7 @@ func copyOf(p *uint64) *uint64 {
 	if p == nil {
 		return nil
 	}
-	v := *p
+	v := min(*p, maxSequence)
 	return &v
 }
 

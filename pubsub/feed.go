@@ -59,8 +59,8 @@ func (o *Origin) Attach(r Route) (*Requests, error) {
 }
 
 // Attach adds a route to the origin's table. It fails with a *moqerr.ConfigError for a
-// route that cannot be: a bad prefix, more than 32 hops, a chain through this very origin;
-// or after Close with its cause.
+// route that cannot be: a bad prefix, more than 32 hops, a hop over 2^62-1, a chain through
+// this very origin or twice through another; or after Close with its cause.
 func (f *Feed) Attach(r Route) (*Requests, error) {
 	value, err := r.check(f.origin)
 	if err != nil {

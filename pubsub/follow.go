@@ -34,10 +34,12 @@ type FollowOptions struct {
 
 // FollowState is a snapshot of a Follower.
 type FollowState struct {
-	Live       bool   // there is a subscription; else it waits for one
-	Losses     uint64 // subscriptions lost so far
-	LostGroups uint64 // groups named by gaps so far; a restart counts none
-	Err        error  // the last failure; nil if none
+	Live   bool   // there is a subscription; else it waits for one
+	Losses uint64 // subscriptions lost so far
+	// LostGroups counts the groups named by gaps so far, and those that were lost before
+	// the end or before End, from when io.EOF is returned. A restart counts none.
+	LostGroups uint64
+	Err        error // the last failure; nil if none
 }
 
 // Follower is a durable subscription: it waits for the broadcast, subscribes, and after
@@ -45,7 +47,9 @@ type FollowState struct {
 // from anywhere.
 //
 // What a loss cost is told by the Gap of the next group, exactly: from the first frame that
-// had not come yet. Its Cause is what ended the subscription. A group that was cut stays
+// had not come yet. Where groups that had come whole, or frames of a cut one, lie within
+// the loss, it is several gaps ([GroupConsumer.Gaps]). If no group follows, since the track
+// ended meanwhile, FollowState counts what was lost. The Gap's Cause is what ended the subscription. A group that was cut stays
 // readable as far as it came, and then ends with that cause. If it is still live
 // afterwards, it comes again as a group that begins at the first frame that had not come
 // ([GroupConsumer.Index]). Whether a group of which all frames had come, but not its end,
@@ -59,7 +63,7 @@ type Follower struct {
 	origin *Origin
 	path   string
 	track  string
-	bad    error // why the path cannot be followed
+	bad    error // why the path or the track cannot be followed
 	done   chan struct{}
 	cursor *Announcements
 
@@ -75,6 +79,8 @@ type Follower struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	opts   SubscribeOptions
+	rev    uint64         // counts changes of opts
+	asked  *attempt       // not answered yet, or not looked at
 	sub    *TrackConsumer // nil while waiting
 	closed bool
 	state  FollowState
@@ -84,6 +90,9 @@ type Follower struct {
 // for keeping an eye on the announcements of the path; Close releases that.
 func (o *Origin) Follow(path, track string, opts FollowOptions) *Follower {
 	path, err := parsePath("path", path)
+	if err == nil {
+		err = checkTrack(track)
+	}
 	return &Follower{
 		origin: o, path: path, track: track, bad: err, done: make(chan struct{}),
 		cursor: o.announcements(path, 0, true), opts: opts.copied(),
@@ -99,9 +108,10 @@ func (o *Origin) Follow(path, track string, opts FollowOptions) *Follower {
 //     track; another call asks again;
 //   - the error of the origin's last supervisor, if it would have to wait (see
 //     [Origin.Supervise]);
-//   - a *moqerr.ConfigError if no broadcast can have that path.
+//   - a *moqerr.ConfigError if no broadcast can have that path, or no track that name.
 //
-// Every other failure is waited out.
+// Every other failure is waited out. What was asked for stays asked for when ctx ends, so
+// that calls with short contexts get there too.
 func (f *Follower) NextGroup(ctx context.Context) (*GroupConsumer, error) {
 	for {
 		sub, err := f.subscription(ctx)
@@ -119,6 +129,7 @@ func (f *Follower) NextGroup(ctx context.Context) (*GroupConsumer, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case err == io.EOF:
+			f.settle(sub)
 			return nil, io.EOF
 		default:
 			f.lose(sub, err)
@@ -132,8 +143,8 @@ func (f *Follower) Groups(ctx context.Context) iter.Seq2[*GroupConsumer, error] 
 	return groups(ctx, f.NextGroup)
 }
 
-// Update replaces what the reader wants, as [TrackConsumer.Update] does. It fails with
-// [moqerr.ErrClosed] after Close.
+// Update replaces what the reader wants, as [TrackConsumer.Update] does; also of a
+// subscription that is still being asked for. It fails with [moqerr.ErrClosed] after Close.
 func (f *Follower) Update(o SubscribeOptions) error {
 	f.mu.Lock()
 	if f.closed {
@@ -141,12 +152,16 @@ func (f *Follower) Update(o SubscribeOptions) error {
 		return moqerr.ErrClosed
 	}
 	f.opts = o.copied()
-	sub := f.sub
+	f.rev++
+	sub, asked := f.sub, f.asked
 	f.mu.Unlock()
-	if sub == nil {
-		return nil
+	switch {
+	case sub != nil:
+		_ = sub.Update(o) // one that was lost just now does not matter
+	case asked != nil:
+		asked.update(o)
 	}
-	return sub.Update(o)
+	return nil
 }
 
 // State returns how the Follower is doing.
@@ -166,10 +181,14 @@ func (f *Follower) Close() error {
 	}
 	f.closed = true
 	f.state.Live = false
-	sub := f.sub
+	sub, asked := f.sub, f.asked
+	f.asked = nil
 	f.mu.Unlock()
 	close(f.done)
 	f.cursor.Close()
+	if asked != nil {
+		asked.request.leave(asked.waiter)
+	}
 	if sub != nil {
 		_ = sub.Close()
 	}
@@ -188,7 +207,7 @@ func (f *Follower) isClosed() bool {
 // subscription returns the running subscription, or makes one when it is time.
 func (f *Follower) subscription(ctx context.Context) (*TrackConsumer, error) {
 	f.mu.Lock()
-	sub, closed := f.sub, f.closed
+	sub, asked, closed := f.sub, f.asked, f.closed
 	f.mu.Unlock()
 	switch {
 	case closed:
@@ -199,13 +218,15 @@ func (f *Follower) subscription(ctx context.Context) (*TrackConsumer, error) {
 		return sub, nil
 	}
 	for {
-		if err := f.pause(ctx); err != nil {
-			return nil, err
+		if asked == nil {
+			if err := f.pause(ctx); err != nil {
+				return nil, err
+			}
+			if err := f.await(ctx); err != nil {
+				return nil, err
+			}
 		}
-		if err := f.await(ctx); err != nil {
-			return nil, err
-		}
-		sub, err := f.subscribe(ctx)
+		sub, err := f.subscribe(ctx, asked)
 		switch {
 		case err == nil:
 			return sub, nil
@@ -214,6 +235,7 @@ func (f *Follower) subscription(ctx context.Context) (*TrackConsumer, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
+		asked = nil
 		f.fail()
 		f.mu.Lock()
 		f.state.Err = err
@@ -275,36 +297,6 @@ func (f *Follower) see(a Announcement) bool {
 	return true
 }
 
-// subscribe makes one attempt.
-func (f *Follower) subscribe(ctx context.Context) (*TrackConsumer, error) {
-	b, err := f.origin.Lookup(f.path, 0)
-	if err != nil {
-		return nil, err
-	}
-	f.mu.Lock()
-	opts := f.opts
-	f.mu.Unlock()
-	if f.position.known {
-		opts.Start = nil
-	}
-	source := b.Source()
-	sub, err := b.subscribe(ctx, f.done, f.track, opts)
-	if err != nil {
-		return nil, err
-	}
-	f.source, f.fresh = source, true
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
-		_ = sub.Close()
-		return nil, moqerr.ErrClosed
-	}
-	f.sub = sub
-	f.state.Live = true
-	f.mu.Unlock()
-	return sub, nil
-}
-
 // lose notes what a failed subscription left unfinished.
 func (f *Follower) lose(sub *TrackConsumer, err error) {
 	_ = sub.Close()
@@ -324,33 +316,53 @@ func (f *Follower) take(c *GroupConsumer) *GroupConsumer {
 	p := &f.position
 	fresh := f.fresh
 	f.fresh = false
-	gap, index := c.gap, 0
+	gaps, index := c.gaps, 0
 	switch {
 	case !p.known:
 	case p.restartedBy(f.source, fresh, c.Sequence()):
-		gap = p.end(f.cause)
+		gaps = []Gap{p.end(f.cause)}
 		*p, f.cause = position{}, nil
 	case f.cause != nil:
 		var wanted bool
 		if index, wanted = p.resumeAt(c.Sequence()); !wanted {
 			return nil
 		}
-		gap = p.lostBefore(c.Sequence(), f.cause)
+		gaps = p.lostBefore(c.Sequence(), f.cause)
 		if c.Sequence() >= p.top {
 			f.cause = nil
 		}
 	}
 	f.failures = 0
-	f.count(gap)
+	f.count(gaps)
 	p.advance(c.g, index, f.source)
-	return newGroupConsumer(c.g, gap, index)
+	return newGroupConsumer(c.g, gaps, index)
 }
 
-func (f *Follower) count(gap *Gap) {
-	if gap == nil || gap.Restarted {
+// settle counts what a loss cost before the end that sub came to, of which no gap tells.
+func (f *Follower) settle(sub *TrackConsumer) {
+	p := &f.position
+	if f.cause == nil || !p.known || f.source != 0 && p.source != 0 && f.source != p.source {
+		return
+	}
+	end, bounded := sub.end()
+	if bounded && end < p.top {
+		return // another numbering
+	}
+	f.count(p.lostBefore(end, f.cause))
+	p.giveUp(end)
+}
+
+func (f *Follower) count(gaps []Gap) {
+	n := uint64(0)
+	for _, gap := range gaps {
+		if !gap.Restarted {
+			n += gap.Last - gap.First + 1
+		}
+	}
+	if n == 0 {
 		return
 	}
 	f.mu.Lock()
-	f.state.LostGroups += gap.Last - gap.First + 1
+	f.state.LostGroups += n
 	f.mu.Unlock()
 }

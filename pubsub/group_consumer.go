@@ -23,7 +23,7 @@ type Gap = moqerr.Gap
 // are here are always delivered first.
 type GroupConsumer struct {
 	g      *group
-	gap    *Gap
+	gaps   []Gap
 	index  atomic.Int64
 	closed atomic.Bool // written under group.mu
 
@@ -31,8 +31,8 @@ type GroupConsumer struct {
 }
 
 // newGroupConsumer reads g from frame index on.
-func newGroupConsumer(g *group, gap *Gap, index int) *GroupConsumer {
-	c := &GroupConsumer{g: g, gap: gap}
+func newGroupConsumer(g *group, gaps []Gap, index int) *GroupConsumer {
+	c := &GroupConsumer{g: g, gaps: gaps}
 	c.index.Store(int64(index))
 	return c
 }
@@ -40,8 +40,19 @@ func newGroupConsumer(g *group, gap *Gap, index int) *GroupConsumer {
 // Sequence returns the group's number within its track.
 func (c *GroupConsumer) Sequence() uint64 { return c.g.sequence }
 
-// Gap returns what was lost just before this group; nil if nothing.
-func (c *GroupConsumer) Gap() *Gap { return c.gap }
+// Gap returns what was lost just before this group; nil if nothing. Where a loss is in
+// several pieces it is the last of them: see [GroupConsumer.Gaps].
+func (c *GroupConsumer) Gap() *Gap {
+	if len(c.gaps) == 0 {
+		return nil
+	}
+	return &c.gaps[len(c.gaps)-1]
+}
+
+// Gaps returns all that was lost since the group that was delivered before, in pieces by
+// sequence. Groups between two of them had come whole before a loss of the subscription.
+// Read-only.
+func (c *GroupConsumer) Gaps() []Gap { return c.gaps }
 
 // Index returns the index within the group of the next frame to be read.
 func (c *GroupConsumer) Index() int { return int(c.index.Load()) }

@@ -145,13 +145,13 @@ func (c *TrackConsumer) skipTo(seq uint64) {
 }
 
 func (c *TrackConsumer) deliver(g *group) *GroupConsumer {
-	var gap *Gap
+	var gaps []Gap
 	if c.lost {
-		gap = &Gap{First: c.lostFrom, Last: g.sequence - 1}
+		gaps = []Gap{{First: c.lostFrom, Last: g.sequence - 1}}
 	}
 	c.lost, c.since = false, time.Time{}
 	c.next = g.sequence + 1
-	return newGroupConsumer(g, gap, 0)
+	return newGroupConsumer(g, gaps, 0)
 }
 
 // idle is the step when nothing from next on is here.

@@ -21,10 +21,11 @@ const maxIdentity = 1 << 53
 
 // OriginOptions are the knobs of an Origin. The zero value works.
 type OriginOptions struct {
-	// Identity is the Hop ID, below 2^53. Zero: random. An identity that is used again
-	// needs a FirstSequence above everything published under it before.
+	// Identity is the Hop ID, below 2^53. Zero, or a larger one: random. An identity that is
+	// used again needs a FirstSequence above everything published under it before.
 	Identity uint64
-	// FirstSequence is where the numbering of local tracks begins. Zero: at 0.
+	// FirstSequence is where the numbering of local tracks begins, at most 2^62-2. More
+	// is cut to that.
 	FirstSequence uint64
 	// Budget in bytes, over all tracks. Zero: DefaultBudget. Negative: only the latest
 	// group of each track is kept.
@@ -70,7 +71,7 @@ func NewOriginWith(o OriginOptions) *Origin {
 		identity: o.Identity, budget: max(o.Budget, 0), logger: o.Logger,
 		locals: make(map[string]*broadcast),
 	}
-	origin.high.Store(o.FirstSequence)
+	origin.high.Store(min(o.FirstSequence, maxSequence))
 	return origin
 }
 

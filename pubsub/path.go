@@ -12,8 +12,12 @@ import (
 // maxPathParts is how many segments a path may have (moq-lite.md §3.4).
 const maxPathParts = 32
 
+// maxName is how many bytes a path, or the name of a track, may have.
+const maxName = 4 << 10
+
 var (
-	errPathUTF8     = errors.New("not valid UTF-8")
+	errNameUTF8     = errors.New("not valid UTF-8")
+	errNameLong     = fmt.Errorf("more than %d bytes", maxName)
 	errPathParts    = fmt.Errorf("more than %d parts", maxPathParts)
 	errPathWildcard = errors.New("a segment contains '*'")
 )
@@ -22,10 +26,9 @@ var (
 // error is a *moqerr.ConfigError for field.
 func parsePath(field, p string) (string, error) {
 	p = cleanPath(p)
-	var err error
+	err := checkName(p)
 	switch {
-	case !utf8.ValidString(p):
-		err = errPathUTF8
+	case err != nil:
 	case strings.Count(p, "/") >= maxPathParts:
 		err = errPathParts
 	case strings.Contains(p, "*"):
@@ -34,6 +37,24 @@ func parsePath(field, p string) (string, error) {
 		return p, nil
 	}
 	return "", &moqerr.ConfigError{Field: field, Err: err}
+}
+
+// checkTrack returns a *moqerr.ConfigError for a name that no track can have.
+func checkTrack(name string) error {
+	if err := checkName(name); err != nil {
+		return &moqerr.ConfigError{Field: "track", Err: err}
+	}
+	return nil
+}
+
+func checkName(s string) error {
+	switch {
+	case len(s) > maxName:
+		return errNameLong
+	case !utf8.ValidString(s):
+		return errNameUTF8
+	}
+	return nil
 }
 
 // cleanPath trims slashes at the ends and collapses runs of them.

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -48,4 +49,56 @@ func TestCutPrefix(t *testing.T) {
 	require.True(t, isHidden(".stats"))
 	require.True(t, isHidden("a/.stats"))
 	require.False(t, isHidden("a.b/c."))
+}
+
+// Names that would not fit into a message are refused where they come in.
+func TestNamesAreBounded(t *testing.T) {
+	o := NewOrigin()
+	long := strings.Repeat("x", maxName)
+	b := announced(t, o, long)
+	_, err := b.CreateTrack(long, TrackInfo{})
+	require.NoError(t, err)
+	c, err := o.Lookup(long, 0)
+	require.NoError(t, err)
+	_, err = c.Subscribe(testCtx(t), long, SubscribeOptions{})
+	require.NoError(t, err)
+
+	feed := o.Feed()
+	_, err = feed.Attach(Route{Prefix: "away"})
+	require.NoError(t, err)
+	away, err := o.Lookup("away/b", 0)
+	require.NoError(t, err)
+
+	refused := func(field string, err error) {
+		t.Helper()
+		var conf *moqerr.ConfigError
+		require.ErrorAs(t, err, &conf)
+		require.Equal(t, field, conf.Field)
+	}
+	_, err = o.CreateBroadcast(long + "x")
+	refused("path", err)
+	_, err = o.Lookup("a/"+long, 0)
+	refused("path", err)
+	_, err = o.Attach(Route{Prefix: long + "x"})
+	refused("Route.Prefix", err)
+	follow := func(path, track string) error {
+		f := o.Follow(path, track, FollowOptions{})
+		defer f.Close()
+		_, err := f.NextGroup(testCtx(t))
+		return err
+	}
+	refused("path", follow(long+"x", "t"))
+	for _, bad := range []string{long + "x", "t\xff"} {
+		refused("track", follow("away/b", bad))
+		_, err = b.CreateTrack(bad, TrackInfo{})
+		refused("track", err)
+		for _, c := range []*BroadcastConsumer{c, away} {
+			_, err = c.Subscribe(testCtx(t), bad, SubscribeOptions{})
+			refused("track", err)
+			_, err = c.TrackInfo(testCtx(t), bad)
+			refused("track", err)
+		}
+	}
+	_, err = feed.Next(expired())
+	require.ErrorIs(t, err, context.DeadlineExceeded, "nothing was asked for")
 }

@@ -110,8 +110,8 @@ func (p *position) restartedBy(source uint64, first bool, seq uint64) bool {
 }
 
 // end describes where the numbering broke off.
-func (p *position) end(cause error) *Gap {
-	gap := &Gap{First: p.top, Cause: cause, Restarted: true}
+func (p *position) end(cause error) Gap {
+	gap := Gap{First: p.top, Cause: cause, Restarted: true}
 	if len(p.cut) > 0 {
 		gap.First, gap.FirstFrame = p.cut[0].sequence, p.cut[0].frames
 	}
@@ -129,23 +129,30 @@ func (p *position) resumeAt(seq uint64) (frame int, wanted bool) {
 	return 0, seq >= p.top
 }
 
-// lostBefore names what can no longer come once group seq is delivered: nil if nothing.
-func (p *position) lostBefore(seq uint64, cause error) *Gap {
-	var gap *Gap
+// lostBefore names what can no longer come once group seq is delivered: nothing that came
+// is within one of the gaps.
+func (p *position) lostBefore(seq uint64, cause error) (gaps []Gap) {
+	lose := func(first uint64, frame int, last uint64) {
+		if n := len(gaps); n > 0 && frame == 0 && gaps[n-1].Last+1 == first {
+			gaps[n-1].Last = last
+			return
+		}
+		gaps = append(gaps, Gap{First: first, FirstFrame: frame, Last: last, Cause: cause})
+	}
 	for _, b := range p.cut {
 		if b.sequence >= seq {
 			break
 		}
-		if gap == nil {
-			gap = &Gap{First: b.sequence, FirstFrame: b.frames, Cause: cause}
-		}
-		gap.Last = b.sequence
+		lose(b.sequence, b.frames, b.sequence)
 	}
 	if seq > p.top {
-		if gap == nil {
-			gap = &Gap{First: p.top, Cause: cause}
-		}
-		gap.Last = seq - 1
+		lose(p.top, 0, seq-1)
 	}
-	return gap
+	return gaps
+}
+
+// giveUp notes that what lies below seq was told as lost.
+func (p *position) giveUp(seq uint64) {
+	p.cut = slices.DeleteFunc(p.cut, func(b brokenPart) bool { return b.sequence < seq })
+	p.top = max(p.top, seq)
 }

@@ -48,13 +48,16 @@ func (q *Request) Demand() Demand {
 func (q *Request) Done() <-chan struct{} { return q.done }
 
 // Accept makes the track: those who wait become its readers, and whoever accepted fills
-// it with the peer's own numbering. The error is [moqerr.ErrClosed] if the request is done
+// it with the peer's own numbering. Info is what the peer said: its Priority stays as it
+// is, also 0. The error is [moqerr.ErrClosed] if the request is done
 // already, or a *moqerr.ConfigError for a TrackInfo that cannot be used.
 func (q *Request) Accept(info TrackInfo) (*TrackProducer, error) {
+	priority := info.Priority
 	info, err := info.filled()
 	if err != nil {
 		return nil, err
 	}
+	info.Priority = priority
 	h := q.requests
 	t := newTrack(h.feed.origin, &attached{h, q.key}, q.key.name, info, 0)
 	h.feed.mu.Lock()
@@ -121,25 +124,19 @@ func (q *Request) recount() chan struct{} {
 	return q.demand.set(d)
 }
 
-// subscribe joins the running track, or asks for it together with all others that do.
-func (h *Requests) subscribe(ctx context.Context, stop <-chan struct{}, key trackKey, o SubscribeOptions) (*TrackConsumer, error) {
-	w := &waiter{opts: o}
-	q, running, err := h.join(key, w)
-	if err != nil {
-		return nil, err
-	}
-	if running != nil {
-		if c, ok := running.subscribe(o); ok {
-			return c, nil
+// ask joins the running track, or asks for it together with all others that do.
+func (h *Requests) ask(key trackKey, w *waiter) (*TrackConsumer, *Request, error) {
+	for {
+		q, running, err := h.join(key, w)
+		if running == nil {
+			return nil, q, err
+		}
+		if c, ok := running.subscribe(w.opts); ok {
+			return c, nil, nil
 		}
 		// It was released just now.
 		h.forget(key, running)
-		return h.subscribe(ctx, stop, key, o)
 	}
-	if err := q.await(ctx, stop, w); err != nil {
-		return nil, err
-	}
-	return w.consumer, nil
 }
 
 // trackInfo asks for a track without reading it.
@@ -152,25 +149,38 @@ func (h *Requests) trackInfo(ctx context.Context, key trackKey) (TrackInfo, erro
 	if running != nil {
 		return running.info, nil
 	}
-	if err := q.await(ctx, nil, w); err != nil {
+	if err := q.await(ctx, w); err != nil {
 		return TrackInfo{}, err
 	}
 	return w.info, nil
 }
 
 // await waits for the answer, or takes the wait back.
-func (q *Request) await(ctx context.Context, stop <-chan struct{}, w *waiter) error {
-	var err error
+func (q *Request) await(ctx context.Context, w *waiter) error {
 	select {
 	case <-q.done:
 		return q.err
 	case <-ctx.Done():
-		err = ctx.Err()
-	case <-stop:
-		err = moqerr.ErrClosed
+		q.leave(w)
+		return ctx.Err()
 	}
-	q.leave(w)
-	return err
+}
+
+// change replaces what w wants, also if it has become a reader by now.
+func (q *Request) change(w *waiter, o SubscribeOptions) {
+	f := q.requests.feed
+	f.mu.Lock()
+	if !q.answered {
+		w.opts = o.copied()
+		changed := q.recount()
+		f.mu.Unlock()
+		fire(changed)
+		return
+	}
+	f.mu.Unlock()
+	if w.consumer != nil {
+		_ = w.consumer.Update(o)
+	}
 }
 
 // join returns the running track, or the request that w now waits for.

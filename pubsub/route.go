@@ -14,6 +14,8 @@ const maxHops = 32
 
 var (
 	errHopLoop     = errors.New("the chain contains this origin")
+	errHopTwice    = errors.New("the chain contains a hop twice")
+	errHopLarge    = errors.New("a hop over 2^62-1")
 	errPrefixMoved = errors.New("an update cannot move it")
 )
 
@@ -27,6 +29,7 @@ type Route struct {
 	Hops []uint64
 
 	// Warm and Cold price the route while it is in use and while it is not. Lower wins.
+	// What is over 2^62-1 is cut to it.
 	Warm, Cold uint64
 }
 
@@ -101,14 +104,28 @@ func (r Route) check(o *Origin) (Route, error) {
 	if err != nil {
 		return Route{}, err
 	}
-	if len(r.Hops) > maxHops {
-		err = fmt.Errorf("%d hops, at most %d", len(r.Hops), maxHops)
-	} else if slices.Contains(r.Hops, o.identity) {
-		err = errHopLoop
-	}
-	if err != nil {
+	if err := checkHops(r.Hops, o.identity); err != nil {
 		return Route{}, &moqerr.ConfigError{Field: "Route.Hops", Err: err}
 	}
 	r.Prefix, r.Hops = prefix, slices.Clone(r.Hops)
+	r.Warm, r.Cold = min(r.Warm, maxVarint), min(r.Cold, maxVarint)
 	return r, nil
+}
+
+// checkHops refuses what cannot be sent on, and loops (moq-lite.md §3.8).
+func checkHops(hops []uint64, self uint64) error {
+	if len(hops) > maxHops {
+		return fmt.Errorf("%d hops, at most %d", len(hops), maxHops)
+	}
+	for i, hop := range hops {
+		switch {
+		case hop > maxVarint:
+			return errHopLarge
+		case hop == self:
+			return errHopLoop
+		case hop != 0 && slices.Contains(hops[:i], hop):
+			return errHopTwice
+		}
+	}
+	return nil
 }

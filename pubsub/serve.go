@@ -11,6 +11,9 @@ import (
 // Subscribe does.
 func (c *BroadcastConsumer) TrackInfo(ctx context.Context, track string) (TrackInfo, error) {
 	r := c.route
+	if err := checkTrack(track); err != nil {
+		return TrackInfo{}, err
+	}
 	if err := ctx.Err(); err != nil {
 		return TrackInfo{}, err
 	}
@@ -35,8 +38,11 @@ func (b *broadcast) trackInfo(name string) (TrackInfo, error) {
 	return TrackInfo{}, streamError(moqerr.StreamNotFound)
 }
 
-// Floor returns the lowest sequence that NextArrival may still return: Start, or where a
-// reader without one began, raised to the first group that is kept and not too old.
+// Floor returns a sequence below which NextArrival returns nothing any more: Start, or
+// where a reader without one began, raised to what the track still takes, and past groups
+// that are here and too old. A group that is missing may still arrive out of order, so it
+// is never raised past one. Before a reader without a Start has begun it is the first
+// sequence that the track may have.
 func (c *TrackConsumer) Floor() uint64 {
 	t := c.t
 	t.mu.Lock()
@@ -46,16 +52,24 @@ func (c *TrackConsumer) Floor() uint64 {
 	}
 	floor := max(c.low, t.begin, t.cache.floor)
 	for i := t.cache.at(floor); i < len(t.cache.groups); i++ {
-		if !t.cache.tooOld(i+1, c.ageTicks) {
-			return t.cache.groups[i].sequence
+		if t.cache.groups[i].sequence != floor || !t.cache.tooOld(i+1, c.ageTicks) {
+			break
 		}
+		floor++
 	}
-	return max(floor, t.next)
+	return floor
 }
 
-// Size returns how many bytes of payload the group has so far.
+// frameHead is the most that the wire puts in front of a frame (moq-lite.md §4.12).
+const frameHead = 12
+
+// Size returns how many bytes the group takes on the wire at most, so far: payloads, and
+// what stands in front of them.
 func (c *GroupConsumer) Size() int {
 	c.g.mu.Lock()
 	defer c.g.mu.Unlock()
-	return c.g.bytes
+	return c.g.bytes + frameHead*c.g.ready()
 }
+
+// Buffered returns the number of frames that can be read without waiting.
+func (c *GroupConsumer) Buffered() int { return c.g.ready() - c.Index() }

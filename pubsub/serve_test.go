@@ -138,9 +138,13 @@ func TestSize(t *testing.T) {
 	g := openAt(t, tp, 0, 0, 3)
 	c, err := subscribe(t, o, SubscribeOptions{}).NextGroup(testCtx(t))
 	require.NoError(t, err)
-	require.Equal(t, 9, c.Size(), "three times i/j")
+	require.Equal(t, 3*(3+frameHead), c.Size(), "three times i/j")
+	require.Equal(t, 3, c.Buffered())
 	putFrame(t, g, time.Minute, 3)
-	require.Equal(t, 12, c.Size())
+	require.Equal(t, 4*(3+frameHead), c.Size())
+	_, err = c.NextFrame(testCtx(t))
+	require.NoError(t, err)
+	require.Equal(t, 3, c.Buffered())
 }
 
 // TestWhatIsHereGoesBeforeTheEndOfCtx: a session that drains reads on with a context that
@@ -164,4 +168,21 @@ func TestWhatIsHereGoesBeforeTheEndOfCtx(t *testing.T) {
 	}
 	_, err := c.NextArrival(ended)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A group that is missing may still arrive out of order: no floor goes past it.
+func TestFloorStaysBelowWhatIsMissing(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(2), MaxAge: 2 * time.Second})
+	require.Equal(t, uint64(2), c.Floor())
+	putGroup(t, tp, 5, 5*time.Second, 1)
+	require.Equal(t, uint64(2), c.Floor(), "2 to 4 may come")
+	putGroup(t, tp, 2, 0, 1)
+	putGroup(t, tp, 3, time.Second, 1)
+	require.Equal(t, uint64(3), c.Floor(), "2 is too old; 3 is only as old as 5 says")
+	putGroup(t, tp, 6, time.Minute, 1)
+	require.Equal(t, uint64(4), c.Floor(), "3 is too old; 4 may come")
+	tp.StartAt(5)
+	require.Equal(t, uint64(5), c.Floor(), "4 will not come")
 }

@@ -19,7 +19,8 @@ const (
 
 // TrackInfo is what a publisher says of a track (moq-lite.md §4.4).
 type TrackInfo struct {
-	// Priority, higher first. Zero: 127.
+	// Priority, higher first. Zero: 127 for a track that is made here; what a peer said
+	// stays ([Request.Accept]).
 	Priority uint8
 	// MaxAge is how long older groups are kept, by presentation time. Zero: 5 s.
 	// Negative: only the latest group; [TrackConsumer.Info] then says 0.

@@ -35,7 +35,6 @@ type TrackConsumer struct {
 	watching bool      // counted in track.watchers
 	cursor   uint64    // by arrival: the next arrival
 	parked   []uint64  // by arrival: groups above End
-	given    uint64    // by arrival: groups delivered
 
 	sleeper sleeper
 }
@@ -66,10 +65,10 @@ func (c *TrackConsumer) apply(o SubscribeOptions) {
 	c.opts = o.copied()
 	c.age = o.age(c.t.info.MaxAge)
 	c.ageTicks = toTicks(c.age, c.t.info.Timescale)
-	if o.Start == nil {
+	if c.opts.Start == nil {
 		return
 	}
-	c.low = *o.Start
+	c.low = *c.opts.Start
 	if !c.resolved || c.low > c.next {
 		c.next, c.lost = c.low, false
 	}

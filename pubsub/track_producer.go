@@ -89,11 +89,12 @@ func (p *TrackProducer) Fail(err error) { p.t.finish(failure(err)) }
 // [Request]. It cannot race with a reader that comes at the same time.
 func (p *TrackProducer) Release() bool { return p.t.release() }
 
-// StartAt says that nothing below sequence will come (SUBSCRIBE_START, moq-lite.md §4.5).
+// StartAt says that nothing below sequence, at most 2^62-1, will come (SUBSCRIBE_START,
+// moq-lite.md §4.5).
 func (p *TrackProducer) StartAt(sequence uint64) {
 	t := p.t
 	t.mu.Lock()
-	t.begin, t.started = sequence, true
+	t.begin, t.started = min(sequence, maxVarint), true
 	asleep := t.bell.take()
 	t.mu.Unlock()
 	t.bell.ring(asleep)
@@ -102,11 +103,11 @@ func (p *TrackProducer) StartAt(sequence uint64) {
 // EndAt tells the first sequence that will never exist (SUBSCRIBE_END, moq-lite.md §4.5).
 // Readers get io.EOF when they have all groups below it, or those are known never to
 // come. It fails with a *moqerr.StreamError (StreamMalformed) if such a group is already
-// here, or if another end was given before.
+// here, if another end was given before, or if it is over 2^62-1.
 func (p *TrackProducer) EndAt(sequence uint64) error {
 	t := p.t
 	t.mu.Lock()
-	if t.bounded && t.final != sequence || !t.bounded && t.used && sequence < t.next {
+	if sequence > maxVarint || t.bounded && t.final != sequence || !t.bounded && t.used && sequence < t.next {
 		t.mu.Unlock()
 		return fmt.Errorf("moq: track cannot end at %d: %w", sequence, streamError(moqerr.StreamMalformed))
 	}

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"strings"
@@ -193,4 +194,20 @@ func TestWriteBeforeAnnounceWarnsOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, tp.WriteNow(nil))
 	require.Empty(t, log.String(), "it was announced once")
+}
+
+// What a peer said of its track is passed on as it is.
+func TestAcceptKeepsThePriority(t *testing.T) {
+	o := NewOrigin()
+	feed := answering(t, o)
+	f := follow(t, o, FollowOptions{})
+	_, err := f.NextGroup(expired())
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, TrackInfo{Priority: 0, MaxAge: DefaultMaxAge, Timescale: 1000}, accept(t, feed).Info())
+	b, err := o.Lookup("b", 0)
+	require.NoError(t, err)
+	info, err := b.TrackInfo(testCtx(t), "t")
+	require.NoError(t, err)
+	require.Zero(t, info.Priority)
+	require.Equal(t, uint8(DefaultPriority), newTestTrack(t, NewOrigin(), 0).Info().Priority, "made here")
 }

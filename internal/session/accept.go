@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"io"
 	"time"
@@ -56,6 +55,11 @@ func (s *Session) settle(err error) error {
 	if !errors.As(err, &reset) || reset.Code != moqerr.StreamSessionClosed {
 		return s.cause(err)
 	}
+	return s.awaitReason(err)
+}
+
+// awaitReason gives the connection a moment to end with the reason behind err.
+func (s *Session) awaitReason(err error) error {
 	patience := time.NewTimer(lastWords)
 	defer patience.Stop()
 	select {
@@ -109,11 +113,10 @@ func (s *Session) serveStream(stream transport.Stream) {
 		s.refuse(stream, &moqerr.StreamError{Code: moqerr.StreamCancelled})
 		return
 	}
-	err = serve(stream, r)
-	switch {
-	case s.serving.Err() != nil: // the session is closing, and that says it all
+	switch err = serve(stream, r); {
+	case errors.Is(err, errClosing):
 	case err != nil:
-		s.refuse(stream, s.check(err))
+		s.refuse(stream, err)
 	default:
 		finish(stream)
 	}
@@ -137,10 +140,10 @@ func finish(stream transport.Stream) {
 func (s *Session) request(r *wire.Reader) ([]byte, error) {
 	body, err := r.Message()
 	if err != nil {
-		return nil, truncated(err)
+		return nil, s.check(truncated(err))
 	}
 	if !s.awaitAdmission() {
-		return nil, context.Canceled
+		return nil, errClosing
 	}
 	return body, nil
 }

@@ -30,7 +30,7 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 	}
 	m, err := wire.ParseAnnounceRequest(body, s.cfg.Version)
 	if err != nil {
-		return err
+		return s.check(err)
 	}
 	exclude := m.Exclude
 	if exclude == 0 {
@@ -53,7 +53,10 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 		defer feed.Close()
 		err = s.announce(ctx, stream, feed, a)
 	}
-	if err != nil && s.ctx.Err() == nil {
+	if s.serving.Err() != nil {
+		return errClosing
+	}
+	if err != nil {
 		s.log.Debug("announce stream ended", "err", err)
 	}
 	return nil

@@ -41,12 +41,19 @@ func remote(err error) bool {
 	return errors.As(err, &ended) && ended.Remote
 }
 
+// errClosing ends the serving of a request because our session is closing: the close
+// says it all, and the stream is left alone.
+var errClosing = errors.New("closing")
+
 // streamCode is what a reader on the other side is told when err ends its stream.
 func streamCode(err error) moqerr.StreamCode {
 	var reset *moqerr.StreamError
+	var config *moqerr.ConfigError
 	switch {
 	case errors.As(err, &reset):
 		return reset.Code
+	case errors.As(err, &config): // a name that nothing can have
+		return moqerr.StreamUnroutable
 	case errors.Is(err, moqerr.ErrTooOld):
 		return moqerr.StreamOld
 	case errors.Is(err, moqerr.ErrDuplicate), errors.Is(err, context.Canceled):
@@ -56,14 +63,17 @@ func streamCode(err error) moqerr.StreamCode {
 	}
 }
 
-// malformed reports whether err means that the peer wrote something that is no
-// message, as opposed to a stream that was reset or a connection that died.
+// malformed reports whether err, which came out of reading from the peer, means that it
+// wrote something that is no message, as opposed to a stream that was reset or a
+// connection that died.
 func malformed(err error) bool {
 	var bad *wire.Error
 	return errors.As(err, &bad) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// check ends the session if err means a broken protocol, and returns err.
+// check ends the session if err means a broken protocol, and returns err. It is for
+// errors of reading and parsing what this peer wrote only: a track's error may be
+// another peer's.
 func (s *Session) check(err error) error {
 	if malformed(err) {
 		s.violation(err)

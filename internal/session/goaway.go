@@ -14,11 +14,11 @@ var errSecondGoaway = errors.New("second GOAWAY")
 func (s *Session) readGoaway(_ transport.Stream, r *wire.Reader) error {
 	body, err := r.Message()
 	if err != nil {
-		return truncated(err)
+		return s.check(truncated(err))
 	}
 	m, err := wire.ParseGoaway(body, s.cfg.Version)
 	if err != nil {
-		return err
+		return s.check(err)
 	}
 	s.mu.Lock()
 	second := s.gotGoaway

@@ -58,6 +58,9 @@ func (s *Session) fillGroup(r *wire.Reader) error {
 	if err == io.EOF {
 		return group.Close()
 	}
+	if malformed(err) {
+		err = &moqerr.StreamError{Code: groupCode(err)}
+	}
 	group.Fail(s.settle(err))
 	return err
 }

@@ -43,6 +43,9 @@ var buffers = sync.Pool{New: func() any {
 	return &buffer{bytes: make([]byte, 0, batchBytes+1024)}
 }}
 
+// inlineWriters are for groups that are written on the spot.
+var inlineWriters = sync.Pool{New: func() any { return new(groupWriter) }}
+
 type buffer struct {
 	bytes  []byte
 	frames [batchFrames]pubsub.RawFrame
@@ -63,18 +66,23 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	params := p.params
 	p.mu.Unlock()
 	stream.SetPriority(urgency(params.Priority), false)
-	w := &groupWriter{stream: stream, group: group}
+	until := 0
 	header := wire.Group{Subscribe: p.id, Sequence: group.Sequence()}
 	if params.HasStart && params.Start == header.Sequence {
 		header.FrameStart = params.FrameStart
 	}
 	if params.HasEnd && params.HasFrameEnd && params.End == header.Sequence {
-		w.until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
+		until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
 	}
 	if group.Complete() && group.Size() < inlineBytes {
+		w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
+		w.stream, w.group, w.until, w.done = stream, group, until, false
 		w.run(p, header)
+		w.stream, w.group = nil, nil
+		inlineWriters.Put(w)
 		return nil
 	}
+	w := &groupWriter{stream: stream, group: group, until: until}
 	p.mu.Lock()
 	p.open[header.Sequence] = w
 	p.mu.Unlock()
@@ -108,7 +116,7 @@ func (w *groupWriter) run(p *publication, header wire.Group) {
 	if err == nil {
 		err = w.stream.Close()
 	}
-	if err != nil {
+	if err != nil && p.s.serving.Err() == nil {
 		w.stream.Reset(streamCode(err))
 		p.s.log.Debug("group not sent whole", "group", header.Sequence, "err", err)
 	}
@@ -131,8 +139,11 @@ func (w *groupWriter) copy(p *publication, header wire.Group) error {
 			b = wire.AppendVarint(b, uint64(wire.UniGroup))
 			b = header.Append(b, p.s.cfg.Version)
 		}
-		if err == nil {
+		for err == nil {
 			b, err = w.gather(b, buf, &last, &skip)
+			if w.group.Buffered() == 0 {
+				break // else the rest of a full batch would leave in a small write of its own
+			}
 		}
 		if e := w.write(b); e != nil {
 			err = e

@@ -353,7 +353,7 @@ func TestFinWithoutEndFailsTheTrack(t *testing.T) {
 		_, s, reader, replies := fed(t, b)
 		require.NoError(t, replies.Close())
 		_, err := reader.NextGroup(t.Context())
-		require.ErrorContains(t, err, "FIN without END")
+		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamMalformed})
 		require.NoError(t, s.Err())
 	})
 }

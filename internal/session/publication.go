@@ -17,13 +17,14 @@ type publication struct {
 	s      *Session
 	stream transport.Stream
 	id     uint64
-	track  *pubsub.TrackConsumer
 
-	mu      sync.Mutex
-	params  wire.SubscribeParams
-	gone    bool          // the peer has unsubscribed
-	updated chan struct{} // closed and replaced when params or gone change
-	open    map[uint64]*groupWriter
+	mu sync.Mutex
+	// Guarded by mu; track is written before anything is published, and read without it
+	// from there on.
+	track  *pubsub.TrackConsumer
+	params wire.SubscribeParams
+	gone   bool // the peer has unsubscribed
+	open   map[uint64]*groupWriter
 
 	writers sync.WaitGroup
 }
@@ -36,7 +37,7 @@ func (s *Session) serveTrack(stream transport.Stream, r *wire.Reader) error {
 	}
 	m, err := wire.ParseTrack(body, s.cfg.Version)
 	if err != nil {
-		return err
+		return s.check(err)
 	}
 	ctx, cancel := s.whileWanted(stream)
 	defer cancel()
@@ -61,7 +62,7 @@ func (s *Session) serveFetch(_ transport.Stream, r *wire.Reader) error {
 		return err
 	}
 	if _, err := wire.ParseFetch(body, s.cfg.Version); err != nil {
-		return err
+		return s.check(err)
 	}
 	return &moqerr.StreamError{Code: moqerr.StreamNotFound}
 }
@@ -93,15 +94,15 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 	}
 	m, err := wire.ParseSubscribe(body, s.cfg.Version)
 	if err != nil {
-		return err
+		return s.check(err)
 	}
 	if err := s.claim(m.ID); err != nil {
-		return err
+		return s.check(err)
 	}
 	defer s.unclaim(m.ID)
 	p := &publication{
 		s: s, stream: stream, id: m.ID,
-		params: m.SubscribeParams, updated: make(chan struct{}), open: make(map[uint64]*groupWriter),
+		params: m.SubscribeParams, open: make(map[uint64]*groupWriter),
 	}
 	broadcast, err := s.lookup(m.Broadcast)
 	if err != nil {
@@ -112,27 +113,37 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 	wanted, enough := context.WithCancel(alive) // and until the session drains
 	defer enough()
 	defer context.AfterFunc(s.serving, enough)()
-	subscribed := make(chan struct{})
+	defer context.AfterFunc(stream.Context(), func() { p.leave(); leave() })()
 	s.work.Go(func() {
 		defer leave()
-		p.readUpdates(r, subscribed)
+		p.readUpdates(r)
 	})
-	p.track, err = broadcast.Subscribe(wanted, m.Track, p.options(m.SubscribeParams))
-	close(subscribed)
+	track, err := broadcast.Subscribe(wanted, m.Track, p.options(m.SubscribeParams))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.track.Close() }() // never fails
+	defer func() { _ = track.Close() }() // never fails
+	if err := p.attach(track); err != nil {
+		return err
+	}
 	if !s.beginPublishing() {
-		return moqerr.ErrClosed
+		return errClosing
 	}
 	defer s.endPublishing()
+	defer context.AfterFunc(alive, func() {
+		if p.left() {
+			p.resetAll(moqerr.StreamCancelled)
+		}
+	})()
 	err = p.publish(alive, wanted)
 	if p.left() {
 		p.resetAll(moqerr.StreamCancelled)
 		err = nil // the peer's FIN is answered with ours
 	}
 	p.writers.Wait()
+	if s.serving.Err() != nil {
+		return errClosing
+	}
 	return err
 }
 
@@ -185,11 +196,14 @@ func (p *publication) options(m wire.SubscribeParams) pubsub.SubscribeOptions {
 	if m.HasStart || p.s.cfg.Version.StartFloor() && m.MaxAge > 0 {
 		o.Start = &m.Start
 	}
+	if m.HasEnd {
+		o.End = &m.End // a pause, not an end: NextArrival holds back what is above
+	}
 	return o
 }
 
 // readUpdates takes SUBSCRIBE_UPDATE until the peer unsubscribes.
-func (p *publication) readUpdates(r *wire.Reader, subscribed <-chan struct{}) {
+func (p *publication) readUpdates(r *wire.Reader) {
 	defer p.leave()
 	for {
 		body, err := r.Message()
@@ -204,55 +218,35 @@ func (p *publication) readUpdates(r *wire.Reader, subscribed <-chan struct{}) {
 			p.s.violation(err)
 			return
 		}
-		select {
-		case <-subscribed:
-		case <-p.s.ctx.Done():
+		p.mu.Lock()
+		p.params = m.SubscribeParams
+		track := p.track
+		p.mu.Unlock()
+		if track != nil && track.Update(p.options(m.SubscribeParams)) != nil {
 			return
 		}
-		if p.track == nil {
-			return
-		}
-		if err := p.track.Update(p.options(m.SubscribeParams)); err != nil {
-			return
-		}
-		p.change(func() { p.params = m.SubscribeParams })
 	}
 }
 
-// change sets what awaitCap looks at, and wakes it.
-func (p *publication) change(set func()) {
+// attach makes track the one that updates go to, with those that came meanwhile.
+func (p *publication) attach(track *pubsub.TrackConsumer) error {
 	p.mu.Lock()
-	set()
-	changed := p.updated
-	p.updated = make(chan struct{})
+	p.track = track
+	params := p.params
 	p.mu.Unlock()
-	close(changed)
+	return track.Update(p.options(params))
 }
 
-func (p *publication) leave() { p.change(func() { p.gone = true }) }
+func (p *publication) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+}
 
 func (p *publication) left() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.gone
-}
-
-// awaitCap holds a group back while the peer has capped the subscription below it:
-// a group end on the wire is a pause, not an end (§4.5).
-func (p *publication) awaitCap(ctx context.Context, sequence uint64) error {
-	for {
-		p.mu.Lock()
-		params, updated := p.params, p.updated
-		p.mu.Unlock()
-		if !params.HasEnd || sequence <= params.End {
-			return nil
-		}
-		select {
-		case <-updated:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // publish opens a stream for each group as it comes, says START before the first and
@@ -270,9 +264,6 @@ func (p *publication) publish(alive, wanted context.Context) error {
 			if err := p.sayStart(min(group.Sequence(), p.track.Floor())); err != nil {
 				return errors.Join(err, group.Close())
 			}
-		}
-		if err := p.awaitCap(wanted, group.Sequence()); err != nil {
-			return errors.Join(err, group.Close())
 		}
 		if err := p.send(alive, group); err != nil {
 			return err

@@ -16,6 +16,8 @@ type routes struct {
 	byID   map[uint64]string
 	byPath map[string]route
 	next   uint64
+	bytes  int                 // of the paths in byPath
+	long   map[uint64]struct{} // announce ids of what was too long to be kept
 }
 
 type route struct {
@@ -23,8 +25,13 @@ type route struct {
 	source   uint64
 }
 
-// maxRoutes bounds what one peer can make us remember.
-const maxRoutes = 1 << 18
+// What one peer can make us remember: so many routes, and so many bytes of their paths.
+const (
+	maxRoutes     = 1 << 18
+	maxRouteBytes = 32 << 20
+)
+
+var errTooMany = &wire.Error{Message: "ANNOUNCE", Field: "active announcements", Err: wire.ErrTooLarge}
 
 // readAnnouncements asks the peer for everything that it has and keeps the Subscribe
 // origin's routes equal to that. A malformed announcement ends the session, the end
@@ -33,7 +40,8 @@ func (s *Session) readAnnouncements() {
 	err := s.followAnnouncements()
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Debug("announcements ended", "err", err)
-		s.fail(s.settle(err))
+		// A peer that closes may cut this stream before it says why.
+		s.fail(s.awaitReason(err))
 	}
 }
 
@@ -57,7 +65,7 @@ func (s *Session) followAnnouncements() error {
 	if err != nil || !s.awaitAdmission() {
 		return s.check(err)
 	}
-	t := &routes{s: s, hop: ok.Hop, cost: linkCost(s.peer), byID: make(map[uint64]string), byPath: make(map[string]route)}
+	t := &routes{s: s, hop: ok.Hop, cost: linkCost(s.peer), byID: make(map[uint64]string), byPath: make(map[string]route), long: make(map[uint64]struct{})}
 	defer t.close()
 	for {
 		m, err := wire.ReadAnnounce(r, s.cfg.Version)
@@ -78,7 +86,19 @@ func (t *routes) apply(m wire.Announce) error {
 	switch m.Kind {
 	case wire.AnnounceStart:
 		return t.start(m)
+	case wire.AnnounceLong:
+		if len(t.long) >= maxRoutes {
+			return errTooMany
+		}
+		t.long[t.next] = struct{}{}
+		t.next++
 	case wire.AnnounceUpdate, wire.AnnounceEnd:
+		if _, long := t.long[m.ID]; long && t.s.cfg.Version.AnnounceIDs() {
+			if m.Kind == wire.AnnounceEnd {
+				delete(t.long, m.ID)
+			}
+			return nil
+		}
 		path, known := t.path(m)
 		if !known {
 			if t.s.cfg.Version.AnnounceIDs() {
@@ -93,6 +113,7 @@ func (t *routes) apply(m wire.Announce) error {
 		t.detach(path)
 		delete(t.byID, m.ID)
 		delete(t.byPath, path)
+		t.bytes -= len(path)
 	}
 	return nil
 }
@@ -109,8 +130,11 @@ func (t *routes) path(m wire.Announce) (string, bool) {
 }
 
 func (t *routes) start(m wire.Announce) error {
-	if len(t.byPath) >= maxRoutes {
-		return &wire.Error{Message: "ANNOUNCE", Field: "active announcements", Err: wire.ErrTooLarge}
+	if _, known := t.byPath[m.Suffix]; !known {
+		t.bytes += len(m.Suffix)
+	}
+	if len(t.byPath) >= maxRoutes || t.bytes > maxRouteBytes {
+		return errTooMany
 	}
 	if t.s.cfg.Version.AnnounceIDs() {
 		if _, active := t.byPath[m.Suffix]; active {
@@ -134,7 +158,7 @@ func (t *routes) attach(path string, m wire.Announce) {
 		Cold:   addCost(m.Cold, t.cost),
 	}
 	old := t.byPath[path]
-	usable := len(chain) <= wire.MaxHops && !contains(chain, t.s.hop)
+	usable := len(chain) <= wire.MaxHops && !contains(chain, t.s.hop) && !contains(m.Hops, t.hop)
 	if old.requests != nil && usable && old.source == r.Source() && old.source != 0 {
 		if err := old.requests.Update(r); err == nil {
 			return
@@ -159,6 +183,9 @@ func (t *routes) detach(path string) {
 }
 
 func (t *routes) close() {
+	if t.s.ctx.Err() != nil {
+		return // run closes the feed, with the cause
+	}
 	for path := range t.byPath {
 		t.detach(path)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/metrics"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +163,36 @@ func TestLoopsAreLeftOut(t *testing.T) {
 			require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamUnroutable})
 		}
 		require.NoError(t, s.Err())
+	})
+}
+
+// TestLongAnnouncementIsSkipped: a stranger's, passed on by a relay, must not end our
+// session. It keeps its announce id.
+func TestLongAnnouncementIsSkipped(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		seen := pubsub.NewOrigin()
+		p, s := b.against(Config{Subscribe: seen})
+		stream, _ := p.answer(wire.StreamAnnounce)
+		bytes := wire.AnnounceOK{Hop: peerHop, Active: 2}.Append(nil, b.version)
+		long := strings.Repeat("x", 2*wire.MaxMessage)
+		bytes = wire.Announce{Kind: wire.AnnounceStart, Suffix: long, Hops: []uint64{4}}.Append(bytes, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceStart, Suffix: "good", Hops: []uint64{4}}.Append(bytes, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceEnd, Suffix: long, ID: 0}.Append(bytes, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceStart, Suffix: "other", Hops: []uint64{4}}.Append(bytes, b.version)
+		bytes = wire.Announce{Kind: wire.AnnounceEnd, Suffix: "good", ID: 1}.Append(bytes, b.version)
+		_, err := stream.Write(bytes)
+		require.NoError(t, err)
+		_, err = seen.Broadcast(t.Context(), "other")
+		require.NoError(t, err)
+		<-time.After(time.Second)
+		_, err = seen.Lookup("good", 0)
+		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamUnroutable})
+		require.NoError(t, s.Err())
+		select {
+		case <-s.Done():
+			t.Fatal("the session ended")
+		default:
+		}
 	})
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"io"
 	"sync/atomic"
 	"time"
@@ -17,9 +16,15 @@ import (
 // peer of ours asks for the track first and subscribes a round trip later.
 const idleTrack = 5 * time.Second
 
-// stragglers is how long groups may come at least after the end of the subscription
-// that they belong to: streams do not keep their order (§4.5).
-const stragglers = time.Second
+// trackPatience bounds how long the peer may take to answer TRACK.
+const trackPatience = 30 * time.Second
+
+// stragglers is how long groups may come after the end of the subscription that they
+// belong to, at least and at most: streams do not keep their order (§4.5).
+const (
+	stragglers    = time.Second
+	maxStragglers = 30 * time.Second
+)
 
 // subscription is one track of the peer's that readers of our origin want.
 type subscription struct {
@@ -62,7 +67,7 @@ func (s *Session) subscribe(request *pubsub.Request) {
 		ready: make(chan struct{}), ended: make(chan struct{}), first: make(chan uint64, 1),
 	}
 	defer close(sub.ended)
-	err := s.settle(sub.run())
+	err := s.settle(s.reason(sub.run()))
 	s.forget(sub)
 	switch {
 	case sub.producer != nil && err != nil:
@@ -72,10 +77,24 @@ func (s *Session) subscribe(request *pubsub.Request) {
 	}
 }
 
+// reason makes of what is wrong with the peer's words what readers can use: why the
+// session ended, if it did, or else that the track is malformed.
+func (s *Session) reason(err error) error {
+	if !malformed(err) {
+		return err
+	}
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	return &moqerr.StreamError{Code: moqerr.StreamMalformed}
+}
+
 // run returns nil when the track was released, or why it is over.
 func (sub *subscription) run() error {
 	ctx, cancel := context.WithCancelCause(sub.s.ctx)
 	defer cancel(nil)
+	patience := time.AfterFunc(trackPatience, func() { cancel(&moqerr.StreamError{Code: moqerr.StreamControlTimeout}) })
+	defer patience.Stop()
 	sub.s.work.Go(func() { // a reader who leaves before the answer takes the request back
 		select {
 		case <-sub.request.Done():
@@ -108,6 +127,7 @@ func (sub *subscription) run() error {
 	if sub.producer, err = sub.request.Accept(info); err != nil {
 		return err
 	}
+	patience.Stop()
 	close(sub.ready)
 	return sub.follow(stream)
 }
@@ -202,6 +222,9 @@ func (sub *subscription) follow(stream transport.Stream) error {
 		var err error
 		switch {
 		case finished: // nothing to ask for any more
+			if demand.Readers == 0 && sub.producer.Release() {
+				return nil
+			}
 		case demand.Readers > 0 && stream != nil:
 			err = sub.update(stream, demand)
 		case demand.Readers > 0:
@@ -223,7 +246,7 @@ func (sub *subscription) follow(stream transport.Stream) error {
 				return err
 			}
 			finished = true
-			timer.Reset(max(sub.producer.Info().MaxAge, stragglers))
+			timer.Reset(min(max(sub.producer.Info().MaxAge, stragglers), maxStragglers))
 		case <-timer.C:
 			if finished {
 				return sub.producer.Close()
@@ -248,8 +271,6 @@ func (sub *subscription) update(stream transport.Stream, demand pubsub.Demand) e
 	return err
 }
 
-var errNoEnd = errors.New("FIN without END")
-
 // readReplies reads START, END and DROP until the peer has said all; nil means that
 // the track is finished.
 func (sub *subscription) readReplies(stream transport.Stream) error {
@@ -259,7 +280,8 @@ func (sub *subscription) readReplies(stream transport.Stream) error {
 		m, err := wire.ReadSubscribeReply(r, sub.s.cfg.Version)
 		if err == io.EOF {
 			if !ended {
-				return &wire.Error{Message: "SUBSCRIBE", Field: "reply", Err: errNoEnd}
+				sub.s.log.Debug("subscription finished without END", "subscribe id", sub.id)
+				return &moqerr.StreamError{Code: moqerr.StreamMalformed}
 			}
 			return nil
 		}

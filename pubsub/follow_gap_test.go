@@ -1,0 +1,124 @@
+package pubsub
+
+import (
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestFollowGapsLeaveOutWhatCame: a loss around a whole group, and around frames that
+// came, is told in pieces.
+func TestFollowGapsLeaveOutWhatCame(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		first []part
+		then  uint64
+		want  []Gap
+		lost  uint64
+	}{
+		{
+			"a whole one in between",
+			[]part{{3, 2, ""}, {4, 1, "."}, {5, 1, ""}},
+			6,
+			[]Gap{{First: 3, FirstFrame: 2, Last: 3}, {First: 5, FirstFrame: 1, Last: 5}},
+			2,
+		},
+		{
+			"and more after them",
+			[]part{{3, 2, ""}, {4, 1, "."}, {5, 1, ""}},
+			9,
+			[]Gap{{First: 3, FirstFrame: 2, Last: 3}, {First: 5, FirstFrame: 1, Last: 8}},
+			5,
+		},
+		{
+			"two cut ones in a row",
+			[]part{{3, 2, ""}, {4, 1, ""}},
+			5,
+			[]Gap{{First: 3, FirstFrame: 2, Last: 3}, {First: 4, FirstFrame: 1, Last: 4}},
+			2,
+		},
+		{
+			"of which the second had no frame",
+			[]part{{3, 2, ""}, {4, 0, ""}},
+			6,
+			[]Gap{{First: 3, FirstFrame: 2, Last: 5}},
+			3,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := NewOrigin()
+			f := follow(t, o, FollowOptions{})
+			l := connect(t, o, []uint64{5}, serving(t, c.first))
+			require.Nil(t, handOut(t, f, len(c.first))[0].Gaps())
+			<-l.served
+			l.cut(errLost)
+			connect(t, o, []uint64{5}, serving(t, []part{{c.then, 1, "."}}))
+			g := handOut(t, f, 1)[0]
+			for i := range c.want {
+				c.want[i].Cause = errLost
+			}
+			require.Equal(t, c.want, g.Gaps())
+			require.Equal(t, &c.want[len(c.want)-1], g.Gap(), "the one just before the group")
+			require.Equal(t, c.lost, f.State().LostGroups)
+		})
+	}
+}
+
+// TestFollowLossBeforeTheEnd: no gap can tell what was lost before the end.
+func TestFollowLossBeforeTheEnd(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		first []part
+		hops  []uint64 // of the second link
+		then  []part
+		endAt uint64 // of the track; 0: it goes on
+		opts  SubscribeOptions
+		lost  uint64
+	}{
+		{"the asked range", []part{{3, 1, "."}}, []uint64{5}, []part{{20, 1, "."}}, 0, SubscribeOptions{End: ptr(9)}, 6},
+		{"the track", []part{{3, 1, "."}}, []uint64{5}, nil, 7, SubscribeOptions{}, 3},
+		{"a group that was cut", []part{{3, 1, ""}}, []uint64{5}, nil, 4, SubscribeOptions{}, 1},
+		{"nothing", []part{{3, 1, "."}}, []uint64{5}, nil, 4, SubscribeOptions{}, 0},
+		{"the last one follows", []part{{3, 1, "."}}, []uint64{5}, []part{{6, 1, "."}}, 7, SubscribeOptions{}, 2},
+		{"another publisher", []part{{3, 1, "."}}, []uint64{9}, nil, 20, SubscribeOptions{}, 0},
+		{"another numbering", []part{{3, 1, ""}, {4, 1, "."}}, []uint64{0}, nil, 4, SubscribeOptions{}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := NewOrigin()
+			f := follow(t, o, FollowOptions{SubscribeOptions: c.opts})
+			l := connect(t, o, []uint64{5}, serving(t, c.first))
+			handOut(t, f, len(c.first))
+			<-l.served
+			l.cut(errLost)
+			connect(t, o, c.hops, func(tp *TrackProducer) {
+				serving(t, c.then)(tp)
+				if c.endAt > 0 {
+					require.NoError(t, tp.EndAt(c.endAt))
+					require.NoError(t, tp.Close())
+				}
+			})
+			finish(t, f)
+			require.Equal(t, c.lost, f.State().LostGroups)
+			_, err := f.NextGroup(testCtx(t))
+			require.Equal(t, io.EOF, err)
+			require.Equal(t, c.lost, f.State().LostGroups, "counted once")
+		})
+	}
+}
+
+// TestFollowGoesOnBehindALostEnd: with a higher End the gap begins where the count ended.
+func TestFollowGoesOnBehindALostEnd(t *testing.T) {
+	o := NewOrigin()
+	f := follow(t, o, FollowOptions{SubscribeOptions: SubscribeOptions{End: ptr(9)}})
+	l := connect(t, o, []uint64{5}, serving(t, []part{{3, 1, "."}}))
+	handOut(t, f, 1)
+	<-l.served
+	l.cut(errLost)
+	connect(t, o, []uint64{5}, serving(t, []part{{20, 1, "."}}))
+	finish(t, f)
+	require.Equal(t, uint64(6), f.State().LostGroups)
+	require.NoError(t, f.Update(SubscribeOptions{}))
+	require.Equal(t, []Gap{{First: 10, Last: 19, Cause: errLost}}, handOut(t, f, 1)[0].Gaps())
+	require.Equal(t, uint64(16), f.State().LostGroups)
+}
