@@ -66,10 +66,10 @@ func (s *Session) followAnnouncements() error {
 		return s.check(err)
 	}
 	t := &routes{s: s, hop: ok.Hop, cost: linkCost(s.peer), byID: make(map[uint64]string), byPath: make(map[string]route), long: make(map[uint64]struct{})}
-	defer t.close()
 	for {
 		m, err := wire.ReadAnnounce(r, s.cfg.Version)
 		if err == io.EOF {
+			t.close()
 			return nil
 		}
 		if err == nil {
@@ -182,10 +182,9 @@ func (t *routes) detach(path string) {
 	}
 }
 
+// close retracts everything. Any other end of the stream is the session's, and run closes
+// the feed with its cause.
 func (t *routes) close() {
-	if t.s.ctx.Err() != nil {
-		return // run closes the feed, with the cause
-	}
 	for path := range t.byPath {
 		t.detach(path)
 	}
