@@ -86,7 +86,8 @@ func (p *peer) answer(stream *quic.Stream, subscribed chan<- uint64) error {
 		if _, err := stream.Write(b); err != nil {
 			return err
 		}
-		return stream.Close()
+		_ = stream.Close() // fails if the session has read it all and said so
+		return nil
 	case uint64(wire.StreamSubscribe):
 		m, err := wire.ParseSubscribe(body, version)
 		if err != nil {

@@ -236,7 +236,7 @@ func TestCursorThatNobodyReads(t *testing.T) {
 	a := o.Announcements("", 0)
 	defer a.Close()
 	kept := announced(t, o, "kept")
-	for i := range 2000 {
+	for i := range 2005 {
 		require.NoError(t, announced(t, o, fmt.Sprint("x", i)).Close())
 		require.NoError(t, announced(t, o, "again").Close())
 		require.LessOrEqual(t, len(a.paths), 2)
@@ -251,6 +251,7 @@ func TestCursorThatNobodyReads(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"false true", "kepttrue false", "againtrue false"}, got)
 	require.False(t, a.Ready())
+	require.Zero(t, a.dropped, "the list is empty")
 	require.NoError(t, kept.Close())
 	next, err := a.Next(testCtx(t))
 	require.NoError(t, err)

@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"io"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"

@@ -183,6 +183,9 @@ func TestFloorStaysBelowWhatIsMissing(t *testing.T) {
 	require.Equal(t, uint64(3), c.Floor(), "2 is too old; 3 is only as old as 5 says")
 	putGroup(t, tp, 6, time.Minute, 1)
 	require.Equal(t, uint64(4), c.Floor(), "3 is too old; 4 may come")
+	putGroup(t, tp, 7, time.Hour, 1)
+	require.True(t, c.Stale(5))
+	require.Equal(t, uint64(4), c.Floor(), "4 may still come, though 5 is too old")
 	tp.StartAt(5)
-	require.Equal(t, uint64(5), c.Floor(), "4 will not come")
+	require.Equal(t, uint64(6), c.Floor(), "4 will not come")
 }
