@@ -178,11 +178,9 @@ func (p *Pair) follow(ctx context.Context, follower *pubsub.Follower) error {
 		if err != nil {
 			return err
 		}
-		if gap := group.Gap(); gap != nil {
-			p.mu.Lock()
-			p.gaps = append(p.gaps, *gap)
-			p.mu.Unlock()
-		}
+		p.mu.Lock()
+		p.gaps = append(p.gaps, group.Gaps()...)
+		p.mu.Unlock()
 		if err := p.frames(ctx, group); err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func (o *options) show(ctx context.Context, origin *pubsub.Origin) error {
 		if err != nil {
 			return err
 		}
-		if gap := group.Gap(); gap != nil {
+		for _, gap := range group.Gaps() {
 			fmt.Fprintf(o.out, "-- %v\n", gap)
 		}
 		for {
