@@ -79,6 +79,7 @@ func TestSupervisorWithdrawsClosingSession(t *testing.T) {
 		synctest.Wait()
 		_, err := s.board.session(t.Context())
 		require.Equal(t, ErrClosed, err)
+		synctest.Wait() // the state is published before the channel is closed
 		require.True(t, isClosed(s.closed))
 	})
 }
@@ -238,7 +239,7 @@ func TestSupervisorWaitsCheaply(t *testing.T) {
 		for _, s := range all {
 			require.Equal(t, Waiting, s.board.read().state.Phase)
 		}
-		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+		require.Less(t, runtime.NumGoroutine(), goroutines+n/10, "none for each; the runtime has some of its own")
 		require.Less(t, memory()-bytes, int64(n*4096))
 	})
 }

@@ -47,5 +47,6 @@ func (s *Session) GoAway(uri string) error {
 	if _, err := stream.Write(wire.Goaway{URI: uri}.Append(b, s.cfg.Version)); err != nil {
 		return err
 	}
-	return stream.Close()
+	_ = stream.Close() // as in sendSetup
+	return nil
 }

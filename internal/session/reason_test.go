@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
 	"github.com/remoq/moq/moqerr"
 	"github.com/remoq/moq/pubsub"
@@ -137,5 +138,37 @@ func TestFollowerPolledInShort(t *testing.T) {
 			}
 		}
 		t.Fatal("200 calls and no group")
+	})
+}
+
+// hasty is a connection whose peer has read each unidirectional stream, and said that it
+// wants no more, before we finish it.
+type hasty struct{ transport.Conn }
+
+func (c hasty) OpenUniStream(ctx context.Context) (transport.SendStream, error) {
+	s, err := c.Conn.OpenUniStream(ctx)
+	return hastyStream{s}, err
+}
+
+type hastyStream struct{ transport.SendStream }
+
+func (s hastyStream) Close() error {
+	_ = s.SendStream.Close()
+	return &moqerr.StreamError{Code: moqerr.StreamCancelled, Remote: true}
+}
+
+// TestPeerThatStopsOurSetup: a peer may stop the stream as soon as it has read SETUP.
+func TestPeerThatStopsOurSetup(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		near, far := b.conns()
+		go func() {
+			s, err := Start(t.Context(), far, Config{Version: b.version, Admit: func(wire.Setup) (string, error) { return "", nil }})
+			if err == nil {
+				<-s.Done()
+			}
+		}()
+		s, err := Start(t.Context(), hasty{near}, Config{Version: b.version})
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
 	})
 }

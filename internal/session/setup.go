@@ -3,10 +3,10 @@ package session
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
-	"github.com/remoq/moq/moqerr"
 )
 
 // Urgencies of our streams: requests and their answers before all groups, groups by
@@ -41,7 +41,8 @@ func (s *Session) sendSetup(ctx context.Context) error {
 	if _, err := stream.Write(m.Append(b, s.cfg.Version)); err != nil {
 		return err
 	}
-	return stream.Close()
+	_ = stream.Close() // fails if the peer has read it all and said so: that is no error
+	return nil
 }
 
 // readSetup takes the peer's SETUP; a second one is a violation.
@@ -65,7 +66,7 @@ func (s *Session) readSetup(stream transport.ReceiveStream, r *wire.Reader) {
 		return
 	}
 	s.setup <- m
-	stream.Stop(moqerr.StreamCancelled) // nothing else can come
+	_, _ = io.Copy(io.Discard, stream) // nothing but its end can come
 }
 
 // awaitAdmission waits until the peer's SETUP was read and admitted; false when the
