@@ -145,7 +145,7 @@ func (b *bed) stranger(config *quic.Config) stranger {
 	}
 	target, err := transport.ParseURL(b.url(""))
 	require.NoError(b.t, err)
-	conn, err := d.Dial(b.t.Context(), target)
+	conn, err := d.Dial(b.t.Context(), target, transport.Trial{})
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = conn.Close(0, "") })
 	return stranger{conn}

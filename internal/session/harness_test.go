@@ -93,7 +93,7 @@ func (b *bed) conns() (dialed, accepted transport.Conn) {
 		QUIC:         b.quic,
 		ListenPacket: b.net.ListenPacket,
 	}
-	dialed, err := d.Dial(b.t.Context(), b.target)
+	dialed, err := d.Dial(b.t.Context(), b.target, transport.Trial{})
 	require.NoError(b.t, err)
 	accepted = <-b.accept
 	b.t.Cleanup(func() {

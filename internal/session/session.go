@@ -66,6 +66,7 @@ type Session struct {
 	gotGoaway bool
 	gotSetup  bool
 	closed    bool // Close was called: the end is no error
+	over      bool // nothing may be started any more
 
 	publishing int           // publications under way
 	published  chan struct{} // closed when there is none left after closed was set
@@ -184,6 +185,9 @@ func (s *Session) run() {
 	if s.feed != nil {
 		s.feed.Close(cause)
 	}
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
 	s.work.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -119,7 +119,7 @@ func TestEndOfTheCONNECTStream(t *testing.T) {
 			bubble(t, func(t *testing.T, n *network) {
 				s := n.connectServer(c.do)
 				d := n.dialer(s.cert)
-				conn, err := d.Dial(t.Context(), s.target("https"))
+				conn, err := d.Dial(t.Context(), s.target("https"), Trial{})
 				require.NoError(t, err)
 				select {
 				case <-conn.Done():
@@ -139,7 +139,7 @@ func TestEndOfTheCONNECTStream(t *testing.T) {
 func TestPlainCloseBelowHTTP3(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		s := n.connectServer(func(c *quic.Conn, _ *http3.Stream) { _ = c.CloseWithError(0, "server shutdown") })
-		c, err := n.dialer(s.cert).Dial(testContext(t), s.target("https"))
+		c, err := n.dialer(s.cert).Dial(testContext(t), s.target("https"), Trial{})
 		require.NoError(t, err)
 		<-c.Done()
 		require.Equal(t, &moqerr.SessionError{Remote: true, Reason: "server shutdown", Legacy: legacy(c.Protocol())}, c.Err())
@@ -151,7 +151,7 @@ func TestPlainCloseBelowHTTP3(t *testing.T) {
 func TestHTTP3CloseIsNotASessionError(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		s := n.connectServer(func(c *quic.Conn, _ *http3.Stream) { _ = c.CloseWithError(0x100, "shutdown") })
-		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 		require.NoError(t, err)
 		<-conn.Done()
 		var session *moqerr.SessionError
@@ -180,7 +180,7 @@ func TestConnectionCloseAfterTheCapsule(t *testing.T) {
 				<-c.Context().Done()
 				cause <- context.Cause(c.Context())
 			})
-			conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+			conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 			require.NoError(t, err)
 			start := time.Now()
 			require.NoError(t, conn.Close(moqerr.SessionGoawayTimeout, "so long"))

@@ -157,7 +157,7 @@ func TestSilentPeer(t *testing.T) {
 			s := n.serve(serverOptions{})
 			d := n.dialer(s.cert)
 			d.QUIC = &quic.Config{MaxIdleTimeout: 10 * time.Second}
-			ours, err := d.Dial(t.Context(), s.target(scheme))
+			ours, err := d.Dial(t.Context(), s.target(scheme), Trial{})
 			require.NoError(t, err)
 			<-s.conns
 			time.Sleep(time.Second)
@@ -215,7 +215,7 @@ func TestUnreachableNetworkKeepsItsType(t *testing.T) {
 			d.ListenPacket = func(context.Context, string) (net.PacketConn, error) {
 				return &failing{n.socket(), broken}, nil
 			}
-			ours, err := d.Dial(t.Context(), s.target(scheme))
+			ours, err := d.Dial(t.Context(), s.target(scheme), Trial{})
 			require.NoError(t, err)
 			a, err := ours.OpenStream(t.Context())
 			require.NoError(t, err)

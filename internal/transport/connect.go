@@ -37,13 +37,13 @@ const abandoned = quic.ApplicationErrorCode(http3.ErrCodeRequestCanceled)
 // dialWebTransport makes the session on a connection that has just been dialed. It
 // owns the connection and release from here on.
 func dialWebTransport(
-	ctx context.Context, qconn *quic.Conn, t *Target, protocols []string, release func(),
+	ctx context.Context, qconn *quic.Conn, t *Target, protocols []string, stamps *stamps, release func(),
 ) (Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = qconn.CloseWithError(abandoned, "") })
 	h3, stream, protocol, err := connect(ctx, qconn, t, protocols)
 	if stop() && err == nil {
 		l := newLink(qconn, CarrierWebTransport, release)
-		l.protocol = protocol
+		l.protocol, l.stamps = protocol, stamps
 		return newWebTransport(h3, stream, l), nil
 	}
 	_ = qconn.CloseWithError(abandoned, "")

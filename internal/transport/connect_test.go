@@ -19,7 +19,7 @@ func TestRoundTrips(t *testing.T) {
 		bubble(t, func(t *testing.T, n *network) {
 			s := n.serve(serverOptions{})
 			start := time.Now()
-			ours, err := n.dialer(s.cert).Dial(t.Context(), s.target(scheme))
+			ours, err := n.dialer(s.cert).Dial(t.Context(), s.target(scheme), Trial{})
 			require.NoError(t, err)
 			require.Equal(t, want, time.Since(start))
 			out, err := ours.OpenUniStream(t.Context())
@@ -41,7 +41,7 @@ func TestRequest(t *testing.T) {
 			requests <- r
 			w.WriteHeader(http.StatusTeapot)
 		}})
-		_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+		_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 		require.ErrorContains(t, err, "418")
 		r := <-requests
 		require.Equal(t, http.MethodConnect, r.Method)
@@ -71,7 +71,7 @@ func TestStatusError(t *testing.T) {
 				w.Header().Set("Retry-After", c.retryAfter)
 				w.WriteHeader(c.status)
 			}})
-			_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+			_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 			var status *moqerr.StatusError
 			require.ErrorAs(t, err, &status)
 			require.Equal(t, c.status, status.Status)
@@ -113,7 +113,7 @@ func TestProtocolThatWasNotOffered(t *testing.T) {
 				w.(http.Flusher).Flush()
 				<-r.Context().Done()
 			}})
-			conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+			conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 			if want {
 				require.NoError(t, err)
 				require.NoError(t, conn.Close(0, ""))
@@ -138,7 +138,7 @@ func TestInformationalResponses(t *testing.T) {
 				w.(http.Flusher).Flush()
 				<-r.Context().Done()
 			}})
-			conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+			conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 			require.Equal(t, ok, err == nil, "%v", err)
 			if ok {
 				require.NoError(t, conn.Close(0, ""))
@@ -155,7 +155,7 @@ func TestClosedInsteadOfAnAnswer(t *testing.T) {
 			c := <-s.quics
 			_ = c.CloseWithError(mapSessionCode(moqerr.SessionUnauthorized), "unauthorized")
 		}})
-		_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+		_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 		require.ErrorIs(t, err, moqerr.ErrRefused)
 		var session *moqerr.SessionError
 		require.ErrorAs(t, err, &session)
@@ -170,7 +170,7 @@ func TestCONNECTReset(t *testing.T) {
 			str.CancelWrite(0x10b)
 			str.CancelRead(0x10b)
 		}})
-		_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+		_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 		var h3 *http3.Error
 		require.ErrorAs(t, err, &h3)
 		require.Equal(t, http3.ErrCodeRequestRejected, h3.ErrorCode)
@@ -182,7 +182,7 @@ func TestProtocolsMustBeASCII(t *testing.T) {
 	s := n.serve(serverOptions{})
 	d := n.dialer(s.cert)
 	d.Protocols = []string{"moq-é"}
-	_, err := d.Dial(testContext(t), s.target("https"))
+	_, err := d.Dial(testContext(t), s.target("https"), Trial{})
 	var config *moqerr.ConfigError
 	require.ErrorAs(t, err, &config)
 	require.Equal(t, "Protocols", config.Field)

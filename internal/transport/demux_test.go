@@ -49,7 +49,7 @@ func TestStrangeStreamsAreSortedOut(t *testing.T) {
 			stopped <- err
 			_, _ = io.ReadAll(str)
 		})
-		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 		require.NoError(t, err)
 		in, err := conn.AcceptUniStream(t.Context())
 		require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestForeignBidirectionalStream(t *testing.T) {
 			require.NoError(t, err)
 			_, _ = io.ReadAll(str)
 		})
-		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 		require.NoError(t, err)
 		<-conn.Done()
 		var app *quic.ApplicationError
@@ -128,7 +128,7 @@ func TestPlainStreamCodes(t *testing.T) {
 			out.CancelWrite(0x34)
 			_, _ = io.ReadAll(str)
 		})
-		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"))
+		conn, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
 		require.NoError(t, err)
 		expectOld(t, conn)
 		require.NoError(t, conn.Close(0, ""))

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"time"
@@ -15,7 +16,10 @@ import (
 	"github.com/remoq/moq/moqerr"
 )
 
-var errNoShare = errors.New("no answer in this address's share of the time")
+var (
+	errNoShare = errors.New("no answer in this address's share of the time")
+	errUnheard = errors.New("nothing heard")
+)
 
 // Dialer makes connections. The zero Dialer works for WebTransport with system
 // roots; raw QUIC needs Protocols. It may be used concurrently, and must not be
@@ -35,9 +39,23 @@ type Dialer struct {
 	// ListenPacket makes the socket of one dial, "udp4" or "udp6"; it is closed with
 	// the connection. nil means UDP on a port of the kernel's choice.
 	ListenPacket func(ctx context.Context, network string) (net.PacketConn, error)
+	// DeafToICMP leaves unheard what ICMP tells of the path.
+	DeafToICMP bool
 	// Resolve returns a host's addresses, in the order to try them in. nil means the
 	// system's resolver. It is not asked about address literals.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+// Trial is what is special about one dial. The zero Trial is an ordinary one.
+type Trial struct {
+	// Heard is called when the first packet comes, on the goroutine that reads. It must
+	// not block.
+	Heard func()
+	// Patience is for a path that has fallen silent, until HurryUntil: a dial that has
+	// heard nothing for this time, or a fifth less, is replaced by one from a new socket.
+	// QUIC's own retransmissions come at 0.2, 0.6, 1.4 and 3 s, which is too seldom.
+	Patience   time.Duration
+	HurryUntil time.Time
 }
 
 // Dial connects to t. ctx bounds the dialing only: name resolution, QUIC, TLS, and on
@@ -49,7 +67,7 @@ type Dialer struct {
 // ALPN a *quic.TransportError with a code of 0x100 + the alert; silence a
 // *quic.IdleTimeoutError or ctx's error; a name that does not resolve a
 // *net.DNSError. All of them are wrapped.
-func (d *Dialer) Dial(ctx context.Context, t *Target) (Conn, error) {
+func (d *Dialer) Dial(ctx context.Context, t *Target, trial Trial) (Conn, error) {
 	if t.Raw() && len(d.Protocols) == 0 {
 		return nil, &moqerr.ConfigError{Field: "Protocols", Err: errors.New("raw QUIC needs at least one")}
 	}
@@ -60,7 +78,7 @@ func (d *Dialer) Dial(ctx context.Context, t *Target) (Conn, error) {
 	var failed error
 	for i, addr := range addrs {
 		addr := netip.AddrPortFrom(addr.Unmap(), t.port)
-		conn, err := d.attempt(ctx, t, addr, len(addrs)-i)
+		conn, err := d.attempt(ctx, t, addr, len(addrs)-i, trial)
 		if err == nil {
 			return conn, nil
 		}
@@ -94,18 +112,40 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // attempt dials one address; left counts the addresses not tried yet, with this one.
-func (d *Dialer) attempt(ctx context.Context, t *Target, addr netip.AddrPort, left int) (Conn, error) {
+func (d *Dialer) attempt(ctx context.Context, t *Target, addr netip.AddrPort, left int, trial Trial) (Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok && left > 1 {
 		var cancel context.CancelFunc
 		share := time.Until(deadline) / time.Duration(left)
 		ctx, cancel = context.WithTimeoutCause(ctx, share, errNoShare)
 		defer cancel()
 	}
+	for {
+		conn, err := d.knock(ctx, t, addr, trial)
+		if !errors.Is(err, errUnheard) || ctx.Err() != nil {
+			return conn, err
+		}
+	}
+}
+
+// knock dials from one socket. It fails with errUnheard if it was in a hurry, and nobody
+// spoke.
+func (d *Dialer) knock(ctx context.Context, t *Target, addr netip.AddrPort, trial Trial) (Conn, error) {
 	socket, err := d.listen(ctx, addr.Addr())
 	if err != nil {
 		return nil, err
 	}
-	carrier := &quic.Transport{Conn: socket}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stamps := newStamps(trial.Heard)
+	if wait := trial.patience(); wait > 0 {
+		defer time.AfterFunc(wait, func() {
+			if !stamps.came.Load() {
+				cancel(errUnheard)
+			}
+		}).Stop()
+	}
+	observed := observe(socket, stamps, !d.DeafToICMP)
+	carrier := &quic.Transport{Conn: observed}
 	release := func() {
 		// The socket first: a PacketConn that ignores deadlines would hold up the other.
 		_ = socket.Close()
@@ -116,10 +156,22 @@ func (d *Dialer) attempt(ctx context.Context, t *Target, addr netip.AddrPort, le
 		release()
 		return nil, err
 	}
+	observed.tolerate()
 	if t.Raw() {
-		return NewQUIC(qconn, release), nil
+		l := newLink(qconn, CarrierQUIC, release)
+		l.stamps = stamps
+		l.start()
+		return rawQUIC{l}, nil
 	}
-	return dialWebTransport(ctx, qconn, t, d.Protocols, release)
+	return dialWebTransport(ctx, qconn, t, d.Protocols, stamps, release)
+}
+
+// patience is how long a dial that begins now may hear nothing; 0: as long as it takes.
+func (t Trial) patience() time.Duration {
+	if t.Patience <= 0 || time.Until(t.HurryUntil) < t.Patience {
+		return 0
+	}
+	return t.Patience - rand.N(t.Patience/5+1)
 }
 
 func (d *Dialer) listen(ctx context.Context, ip netip.Addr) (net.PacketConn, error) {

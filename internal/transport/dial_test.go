@@ -45,7 +45,7 @@ func TestDialNegotiates(t *testing.T) {
 func TestRefusedALPN(t *testing.T) {
 	onAll(t, func(t *testing.T, n *network, scheme string) {
 		s := n.serve(serverOptions{alpn: []string{"moq-lite-99"}})
-		_, err := n.dialer(s.cert).Dial(testContext(t), s.target(scheme))
+		_, err := n.dialer(s.cert).Dial(testContext(t), s.target(scheme), Trial{})
 		var refused *quic.TransportError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, quic.TransportErrorCode(0x178), refused.ErrorCode)
@@ -57,14 +57,14 @@ func TestRefusedALPN(t *testing.T) {
 func TestWrongCertificate(t *testing.T) {
 	onAll(t, func(t *testing.T, n *network, scheme string) {
 		s := n.serve(serverOptions{})
-		_, err := n.dialer(newCert(t)).Dial(testContext(t), s.target(scheme))
+		_, err := n.dialer(newCert(t)).Dial(testContext(t), s.target(scheme), Trial{})
 		var refused *quic.TransportError
 		require.ErrorAs(t, err, &refused)
 		require.True(t, refused.ErrorCode.IsCryptoError())
 
 		d := n.dialer(s.cert)
 		d.TLS.ServerName = "elsewhere.test"
-		_, err = d.Dial(testContext(t), s.target(scheme))
+		_, err = d.Dial(testContext(t), s.target(scheme), Trial{})
 		require.ErrorAs(t, err, &refused)
 		require.ErrorContains(t, err, "elsewhere.test")
 	})
@@ -75,7 +75,7 @@ func TestServerNameIsTheHost(t *testing.T) {
 	s := n.serve(serverOptions{})
 	d := n.dialer(s.cert)
 	d.TLS.ServerName = "" // 127.0.0.1 stands in the certificate
-	conn, err := d.Dial(testContext(t), s.target("moqt"))
+	conn, err := d.Dial(testContext(t), s.target("moqt"), Trial{})
 	require.NoError(t, err)
 	require.NoError(t, conn.Close(0, ""))
 	require.Empty(t, d.TLS.ServerName, "the caller's configuration is not touched")
@@ -89,7 +89,7 @@ func TestFingerprints(t *testing.T) {
 			d := n.dialer(newCert(t)) // trusts somebody else: the pin replaces the chain
 			d.TLS.ServerName = "elsewhere.test"
 			d.Fingerprints = pins
-			conn, err := d.Dial(testContext(t), s.target(scheme))
+			conn, err := d.Dial(testContext(t), s.target(scheme), Trial{})
 			if err == nil {
 				require.NoError(t, conn.Close(0, ""))
 			}
@@ -119,7 +119,7 @@ func TestFingerprintsOnResumption(t *testing.T) {
 		return nil
 	}
 	for i := range 2 {
-		conn, err := d.Dial(testContext(t), s.target("moqt"))
+		conn, err := d.Dial(testContext(t), s.target("moqt"), Trial{})
 		require.NoError(t, err)
 		theirs := <-s.conns
 		out, err := theirs.OpenUniStream(t.Context()) // data behind the session ticket
@@ -133,7 +133,7 @@ func TestFingerprintsOnResumption(t *testing.T) {
 		require.Equal(t, i == 1, resumed.Load())
 	}
 	d.Fingerprints = [][sha256.Size]byte{{1}}
-	_, err := d.Dial(testContext(t), s.target("moqt"))
+	_, err := d.Dial(testContext(t), s.target("moqt"), Trial{})
 	require.ErrorContains(t, err, errPin.Error())
 }
 
@@ -145,11 +145,11 @@ func TestDialTimesOutInTheDark(t *testing.T) {
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			_, err := n.dialer(s.cert).Dial(ctx, s.target(scheme))
+			_, err := n.dialer(s.cert).Dial(ctx, s.target(scheme), Trial{})
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Equal(t, 2*time.Second, time.Since(start))
 
-			_, err = n.dialer(s.cert).Dial(t.Context(), s.target(scheme))
+			_, err = n.dialer(s.cert).Dial(t.Context(), s.target(scheme), Trial{})
 			var idle *quic.IdleTimeoutError
 			require.ErrorAs(t, err, &idle)
 			require.Equal(t, 7*time.Second, time.Since(start), "quic-go's own 5 s without a deadline")
@@ -164,7 +164,7 @@ func TestDialTimesOutInCONNECT(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("my reason"))
 		defer cancel()
 		start := time.Now()
-		_, err := n.dialer(s.cert).Dial(ctx, s.target("https"))
+		_, err := n.dialer(s.cert).Dial(ctx, s.target("https"), Trial{})
 		require.ErrorContains(t, err, "my reason")
 		require.Equal(t, 2*time.Second, time.Since(start))
 	})
@@ -186,7 +186,7 @@ func TestDialSharesTheTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		start := time.Now()
-		conn, err := d.Dial(ctx, target)
+		conn, err := d.Dial(ctx, target, Trial{})
 		require.NoError(t, err)
 		require.Equal(t, 20*time.Second+rtt, time.Since(start))
 		require.NoError(t, conn.Close(0, ""))
@@ -203,7 +203,7 @@ func TestDialReportsEveryAddress(t *testing.T) {
 		}
 		target, err := ParseURL("moqt://relay.test/secret")
 		require.NoError(t, err)
-		_, err = d.Dial(t.Context(), target)
+		_, err = d.Dial(t.Context(), target, Trial{})
 		require.ErrorContains(t, err, "10.9.9.8:443")
 		require.ErrorContains(t, err, "10.9.9.9:443")
 		require.NotContains(t, err.Error(), "secret")
@@ -227,7 +227,7 @@ func TestDialStopsAtARefusal(t *testing.T) {
 		}
 		target, err := ParseURL("moqt://relay.test:4443")
 		require.NoError(t, err)
-		_, err = d.Dial(t.Context(), target)
+		_, err = d.Dial(t.Context(), target, Trial{})
 		require.ErrorContains(t, err, "no application protocol")
 		require.Equal(t, 1, sockets)
 	})
@@ -237,7 +237,7 @@ func TestDialErrors(t *testing.T) {
 	target, err := ParseURL("moqt://relay.test/secret")
 	require.NoError(t, err)
 	d := &Dialer{}
-	_, err = d.Dial(t.Context(), target)
+	_, err = d.Dial(t.Context(), target, Trial{})
 	var config *moqerr.ConfigError
 	require.ErrorAs(t, err, &config)
 	require.Equal(t, "Protocols", config.Field)
@@ -245,11 +245,11 @@ func TestDialErrors(t *testing.T) {
 	d.Protocols = protocols
 	broken := errors.New("no resolver")
 	d.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, broken }
-	_, err = d.Dial(t.Context(), target)
+	_, err = d.Dial(t.Context(), target, Trial{})
 	require.ErrorIs(t, err, broken)
 
 	d.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, nil }
-	_, err = d.Dial(t.Context(), target)
+	_, err = d.Dial(t.Context(), target, Trial{})
 	var dns *net.DNSError
 	require.ErrorAs(t, err, &dns)
 	require.True(t, dns.IsNotFound)
@@ -259,7 +259,7 @@ func TestDialErrors(t *testing.T) {
 		require.Equal(t, "udp6", network)
 		return nil, broken
 	}
-	_, err = d.Dial(t.Context(), target)
+	_, err = d.Dial(t.Context(), target, Trial{})
 	require.ErrorIs(t, err, broken)
 	require.NotContains(t, err.Error(), "secret")
 }
@@ -271,7 +271,7 @@ func TestDialWithDefaults(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.cert.Leaf)
 	d := &Dialer{TLS: &tls.Config{RootCAs: roots}}
-	conn, err := d.Dial(testContext(t), s.target("https"))
+	conn, err := d.Dial(testContext(t), s.target("https"), Trial{})
 	require.NoError(t, err)
 	require.Empty(t, conn.Protocol(), "nothing was offered")
 	require.NoError(t, conn.Close(0, ""))
@@ -295,7 +295,7 @@ func TestSocketsAreClosed(t *testing.T) {
 				socket = &closeCounter{PacketConn: n.socket()}
 				return socket, nil
 			}
-			conn, err := d.Dial(testContext(t), s.target(scheme))
+			conn, err := d.Dial(testContext(t), s.target(scheme), Trial{})
 			if trusted {
 				require.NoError(t, err)
 				require.Zero(t, socket.closed.Load())

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -21,7 +22,8 @@ type link struct {
 	qconn    *quic.Conn
 	carrier  string
 	protocol string
-	release  func() // frees the socket; may be nil
+	release  func()  // frees the socket; may be nil
+	stamps   *stamps // nil on connections that were accepted
 
 	// What every stream and datagram of ours begins with; empty on raw QUIC.
 	uniHeader, bidiHeader, datagramHeader []byte
@@ -160,6 +162,20 @@ func (l *link) Err() error {
 	default:
 		return nil
 	}
+}
+
+// Watch implements [Watched].
+func (l *link) Watch(c PulseConfig) *Pulse {
+	stamps := l.stamps
+	if stamps == nil {
+		stamps = newStamps(nil)
+	}
+	p := newPulse(stamps, c, func() time.Duration { return l.qconn.ConnectionStats().SmoothedRTT })
+	if l.stamps == nil {
+		p.Stop()
+	}
+	context.AfterFunc(l.qconn.Context(), p.Stop)
+	return p
 }
 
 func (l *link) Stats() Stats {

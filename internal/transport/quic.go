@@ -12,7 +12,7 @@ import (
 // rawQUIC is a connection whose QUIC streams are MoQ's, either side's.
 type rawQUIC struct{ *link }
 
-var _ Conn = rawQUIC{}
+var _ Watched = rawQUIC{}
 
 // NewQUIC makes a Conn of a raw QUIC connection whose handshake is complete, dialed
 // or accepted. onClosed, which may be nil, runs once after the connection's death,

@@ -113,7 +113,7 @@ func (s *server) target(scheme string) *Target {
 func (n *network) pair(scheme string, o serverOptions) (ours, theirs Conn, s *server) {
 	n.t.Helper()
 	s = n.serve(o)
-	ours, err := n.dialer(s.cert).Dial(testContext(n.t), s.target(scheme))
+	ours, err := n.dialer(s.cert).Dial(testContext(n.t), s.target(scheme), Trial{})
 	require.NoError(n.t, err)
 	n.t.Cleanup(func() { require.NoError(n.t, ours.Close(0, "end of test")) })
 	theirs = <-s.conns

@@ -130,6 +130,19 @@ func (t *Target) Request() string {
 	return wire.EscapedPath() + "?" + wire.RawQuery
 }
 
+// WithToken returns a target whose query carries token as jwt, in place of any other.
+func (t *Target) WithToken(token string) *Target {
+	wire := *t.wire()
+	var kept []string
+	for pair := range strings.SplitSeq(wire.RawQuery, "&") {
+		if name, _, _ := strings.Cut(pair, "="); pair != "" && name != "jwt" {
+			kept = append(kept, pair)
+		}
+	}
+	wire.RawQuery = strings.Join(append(kept, "jwt="+url.QueryEscape(token)), "&")
+	return &Target{scheme: t.scheme, host: t.host, port: t.port, wire: func() *url.URL { return &wire }}
+}
+
 // Raw says that the target is dialed with raw QUIC, else it is WebTransport.
 func (t *Target) Raw() bool { return t.scheme != "https" }
 

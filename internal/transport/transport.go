@@ -49,6 +49,14 @@ type Conn interface {
 	Err() error
 }
 
+// Watched is a Conn that a [Dialer] made.
+type Watched interface {
+	Conn
+	// Watch begins to judge the connection's silence, until its end. It is called once.
+	// On a connection that was accepted, whose socket is not ours, it never says a word.
+	Watch(c PulseConfig) *Pulse
+}
+
 // SendStream is the sending half of a stream. One goroutine may write at a time;
 // Reset, SetPriority and Context may be called concurrently with it.
 type SendStream interface {

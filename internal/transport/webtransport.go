@@ -35,7 +35,7 @@ type webTransport struct {
 	unis    chan *quic.ReceiveStream
 }
 
-var _ Conn = (*webTransport)(nil)
+var _ Watched = (*webTransport)(nil)
 
 // newWebTransport takes over a connection on which CONNECT was answered with 2xx.
 func newWebTransport(h3 *http3.RawClientConn, connect *http3.RequestStream, l *link) *webTransport {

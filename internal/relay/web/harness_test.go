@@ -94,7 +94,7 @@ func (b *bed) pair() (ours transport.Conn, theirs *carrier) {
 	}
 	target, err := transport.ParseURL("https://" + b.socket.LocalAddr().String() + "/path")
 	require.NoError(b.t, err)
-	ours, err = d.Dial(b.t.Context(), target)
+	ours, err = d.Dial(b.t.Context(), target, transport.Trial{})
 	require.NoError(b.t, err)
 	theirs = <-b.conns
 	b.t.Cleanup(func() {

@@ -1,0 +1,79 @@
+package transport
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// gapWindow is how long a gap between packets is remembered, at least; twice that at
+// most.
+const gapWindow = 5 * time.Second
+
+// stamps are when packets came and went on the socket of one dial. They are written on
+// the goroutines that read and write, for each packet: atomics only, and no allocation.
+type stamps struct {
+	epoch time.Time // its monotonic reading is what the others count from
+
+	heard func() // called at the first packet; may be nil
+
+	last atomic.Int64 // when a packet came, or the epoch
+	went atomic.Int64 // when one was sent
+	came atomic.Bool
+
+	// The longest gap between two packets that came in this window and in the one before.
+	gap, gapBefore atomic.Int64
+	window         atomic.Int64 // when the window began
+
+	pulse atomic.Pointer[Pulse] // whoever judges them; nil: nobody
+}
+
+func newStamps(heard func()) *stamps { return &stamps{epoch: time.Now(), heard: heard} }
+
+func (s *stamps) now() int64 { return int64(time.Since(s.epoch)) }
+
+// received implements observer.
+func (s *stamps) received() {
+	now := s.now()
+	gap := now - s.last.Swap(now)
+	if !s.came.Load() {
+		s.came.Store(true)
+		if s.heard != nil {
+			s.heard()
+		}
+		return // the first gap is the handshake's
+	}
+	if now-s.window.Load() > int64(gapWindow) {
+		s.window.Store(now)
+		s.gapBefore.Store(s.gap.Swap(0))
+	}
+	if gap > s.gap.Load() {
+		s.gap.Store(gap)
+	}
+	if p := s.pulse.Load(); p != nil && p.health.Load() != int32(Alive) {
+		p.woke()
+	}
+}
+
+// sent implements observer.
+func (s *stamps) sent() {
+	now := s.now()
+	pause := now - s.went.Swap(now)
+	if p := s.pulse.Load(); p != nil && pause > int64(minJump) {
+		p.slept()
+	}
+}
+
+// unreachable implements observer.
+func (s *stamps) unreachable(error) {
+	if p := s.pulse.Load(); p != nil {
+		p.hint()
+	}
+}
+
+// typical is the longest gap between packets that was seen lately.
+func (s *stamps) typical() time.Duration {
+	return time.Duration(max(s.gap.Load(), s.gapBefore.Load()))
+}
+
+// silence is how long nothing has come.
+func (s *stamps) silence() time.Duration { return time.Duration(s.now() - s.last.Load()) }
