@@ -13,6 +13,7 @@ type view[S liveSession] struct {
 	session S             // if live
 	live    bool          // established, and not yet found to have ended
 	err     error         // once Stopped: the supervisor's final error
+	wait    uint64        // counts the waits, so that a kick ends the one it was meant for
 	changed chan struct{} // closed when a newer view has replaced this one
 }
 
@@ -47,13 +48,14 @@ func (b *board[S]) write(next view[S]) {
 	}
 }
 
-// withdraw takes the session away from those who ask for one from now on. Nobody has
-// to wake up for that.
-func (b *board[S]) withdraw() {
+// withdraw takes the session away from those who ask for one from now on, and counts it
+// as lost if it was. Nobody has to wake up for that.
+func (b *board[S]) withdraw(lost uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var none S
 	b.view.session, b.view.live = none, false
+	b.view.state.Losses += lost
 }
 
 // states yields the present state and then each newest one, until ctx ends or the
@@ -73,12 +75,14 @@ func (b *board[S]) states(ctx context.Context) iter.Seq[State] {
 // supervisor has stopped.
 func (b *board[S]) sessions(ctx context.Context) iter.Seq[S] {
 	return func(yield func(S) bool) {
-		for {
+		for yielded := uint64(0); ; {
 			v := b.read()
-			if v.usable() && !yield(v.session) {
-				return
+			if v.usable() && v.state.Generation > yielded {
+				yielded = v.state.Generation
+				if !yield(v.session) {
+					return
+				}
 			}
-			// The view that shows a session is replaced only when the session is lost.
 			if v.state.Phase == Stopped || await(ctx, v.changed) != nil {
 				return
 			}

@@ -20,9 +20,9 @@ func TestStatesInFull(t *testing.T) {
 		p := &peer{answer: playing(outcome{-1, errDown}, outcome{time.Minute, io.EOF}, outcome{-1, refused})}
 		began := time.Now()
 		s := startWith(t.Context(), t, supervision[*fakeSession]{
-			dial: func(ctx context.Context) (*fakeSession, error) {
+			dial: func(ctx context.Context, tr trial) (*fakeSession, error) {
 				time.Sleep(10 * time.Millisecond)
-				return p.dial(ctx)
+				return p.dial(ctx, tr)
 			},
 			endpoint: "https://relay:443",
 			backoff:  Backoff{FirstTimeout: time.Hour, Timeout: 2 * time.Hour},
@@ -94,7 +94,7 @@ func TestStatesNewestWins(t *testing.T) {
 
 func TestStatesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := start(t, &peer{answer: silent}, Backoff{})
+		s := start(t, &peer{answer: mute}, Backoff{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()
@@ -113,7 +113,7 @@ func TestStatesEnd(t *testing.T) {
 // Any number of readers see the end, whenever they come.
 func TestStatesManyReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &peer{answer: serving(0, io.EOF)}
+		p := &peer{answer: servingFor(0, io.EOF)}
 		s := start(t, p, Backoff{Timeout: time.Minute})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
@@ -172,7 +172,7 @@ func TestSessions(t *testing.T) {
 	})
 	t.Run("ends with its context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := start(t, &peer{answer: serving(time.Hour, io.EOF)}, Backoff{})
+			s := start(t, &peer{answer: servingFor(time.Hour, io.EOF)}, Backoff{})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			require.Len(t, slices.Collect(s.board.sessions(ctx)), 1)

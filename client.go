@@ -3,13 +3,10 @@ package moq
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/remoq/moq/internal/session"
 	"github.com/remoq/moq/internal/transport"
-	"github.com/remoq/moq/internal/wire"
 )
 
 // Client dials. It holds no connection of its own: each session has one to itself.
@@ -23,6 +20,7 @@ type Client struct {
 	cancel context.CancelFunc
 
 	calls sync.WaitGroup // of Connect and Reconnect that are under way
+	waker *waker
 
 	mu      sync.Mutex
 	closed  bool
@@ -57,6 +55,7 @@ func NewClient(config Config) (*Client, error) {
 			Fingerprints: pins,
 			QUIC:         config.QUIC.quicConfig(),
 			ListenPacket: config.ListenPacket,
+			DeafToICMP:   config.QUIC.DisableICMP,
 			Resolve:      config.Resolve,
 		},
 		owned:   make(map[closer]struct{}),
@@ -66,6 +65,7 @@ func NewClient(config Config) (*Client, error) {
 		c.dialer.Protocols = append(c.dialer.Protocols, string(v))
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.waker = newWaker(wallClock, c.check)
 	return c, nil
 }
 
@@ -93,7 +93,8 @@ func (c *Client) Connect(ctx context.Context, url string) (*Session, error) {
 	if c.config.ConnectTimeout > 0 {
 		limit = time.Now().Add(c.config.ConnectTimeout)
 	}
-	s, err := attempt(dialing, limit, func(ctx context.Context) (*Session, error) { return c.dial(ctx, target) })
+	to := endpoint{client: c, target: target, url: url, hooks: new(caller)}
+	s, err := within(dialing, limit, func(ctx context.Context) (*Session, error) { return to.dial(ctx, newTrial()) })
 	switch {
 	case err == nil && c.own(s):
 		return s, nil
@@ -112,31 +113,63 @@ func (c *Client) Connect(ctx context.Context, url string) (*Session, error) {
 // If url cannot be dialed, or the client is closed, the supervisor has already
 // stopped, with a *[StopError] that wraps the *[ConfigError] or [ErrClosed].
 func (c *Client) Reconnect(ctx context.Context, url string) *Reconnect {
+	hooks := new(caller)
+	r := &Reconnect{history: new(history), hooks: hooks}
 	with := supervision[*Session]{
-		timeout: c.config.ConnectTimeout,
-		backoff: c.config.Backoff,
-		logger:  c.config.Logger,
-		done:    func(error) {},
+		timeout:   c.config.ConnectTimeout,
+		backoff:   c.config.Backoff,
+		classify:  classifier(hooks, c.config.Hooks.Classify),
+		renewable: c.config.Hooks.Credentials != nil,
+		logger:    c.config.Logger,
+		observe:   c.config.Hooks.Observe,
+		asleep:    c.waker.asleep,
+		gone:      r.history.close,
+		done:      func(error) {},
+		hooks:     hooks,
 	}
 	if c.config.Subscribe != nil {
 		with.done = c.config.Subscribe.Supervise()
 	}
 	target, err := transport.ParseURL(url)
 	if err != nil {
-		return &Reconnect{stillborn(with, err)}
+		r.supervisor = stillborn(with, err)
+		return r
 	}
 	if !c.enter() {
-		return &Reconnect{stillborn(with, ErrClosed)}
+		r.supervisor = stillborn(with, ErrClosed)
+		return r
 	}
 	defer c.calls.Done()
 
 	with.endpoint = target.String()
-	with.dial = func(ctx context.Context) (*Session, error) { return c.dial(ctx, target) }
-	r := &Reconnect{supervise(ctx, with)}
+	to := endpoint{client: c, target: target, url: url, hooks: hooks}
+	with.dial = func(ctx context.Context, t trial) (*Session, error) {
+		s, err := to.dial(ctx, t)
+		if err == nil {
+			r.history.open(s)
+		}
+		return s, err
+	}
+	r.supervisor = supervise(ctx, with)
 	if !c.own(r) {
 		_ = r.Close()
 	}
 	return r
+}
+
+// check lets every supervisor look at its path.
+func (c *Client) check() {
+	c.mu.Lock()
+	var all []*Reconnect
+	for o := range c.owned {
+		if r, ok := o.(*Reconnect); ok {
+			all = append(all, r)
+		}
+	}
+	c.mu.Unlock()
+	for _, r := range all {
+		r.Check()
+	}
 }
 
 // Close ends every session and supervisor of the client, and the attempts under way,
@@ -161,6 +194,7 @@ func (c *Client) Close() error {
 		closing.Go(func() { _ = o.Close() })
 	}
 	closing.Wait()
+	c.waker.stop()
 	return nil
 }
 
@@ -192,32 +226,4 @@ func (c *Client) own(o closer) bool {
 		c.sweepAt = max(minSweep, 2*len(c.owned))
 	}
 	return true
-}
-
-// dial makes one session. ctx bounds that, not the session's life.
-func (c *Client) dial(ctx context.Context, target *transport.Target) (*Session, error) {
-	conn, err := c.dialer.Dial(ctx, target)
-	if err != nil {
-		return nil, err
-	}
-	version, known := wire.ParseVersion(conn.Protocol())
-	if !known || !slices.Contains(c.config.Versions, Version(conn.Protocol())) {
-		err := &SessionError{Code: SessionVersion, Reason: fmt.Sprintf("the peer chose %q", conn.Protocol())}
-		_ = conn.Close(err.Code, err.Reason)
-		return nil, err
-	}
-	config := session.Config{
-		Publish:   c.config.Publish,
-		Subscribe: c.config.Subscribe,
-		Version:   version,
-		Logger:    c.config.Logger,
-	}
-	if target.Raw() {
-		config.Path = target.Request()
-	}
-	inner, err := session.Start(ctx, conn, config)
-	if err != nil {
-		return nil, err
-	}
-	return &Session{inner}, nil
 }

@@ -1,8 +1,12 @@
 package moq
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +34,12 @@ type bed struct {
 
 // onBed runs f on virtual time. It fails if a goroutine is left at the end.
 func onBed(t *testing.T, conf relay.Config, f func(t *testing.T, b *bed)) {
+	t.Helper()
+	onPath(t, latency, conf, f)
+}
+
+// onPath is onBed with another latency, one way.
+func onPath(t *testing.T, latency time.Duration, conf relay.Config, f func(t *testing.T, b *bed)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bed{
@@ -65,13 +75,67 @@ func (b *bed) urlFor(scheme string) string {
 
 const canary = "c4n4ry"
 
+// sockets are those that a client made, and when each of them was made and read.
+type sockets struct {
+	mu  sync.Mutex
+	all []*stampedSocket
+}
+
+// stampedSocket notes when a packet came last.
+type stampedSocket struct {
+	net.PacketConn
+	made time.Time
+
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (s *stampedSocket) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := s.PacketConn.ReadFrom(p)
+	if err == nil {
+		s.mu.Lock()
+		s.last = time.Now()
+		s.mu.Unlock()
+	}
+	return n, from, err
+}
+
+func (s *stampedSocket) heard() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// listenOn returns a ListenPacket whose sockets are noted.
+func (s *sockets) listenOn(n *testnet.Network) func(context.Context, string) (net.PacketConn, error) {
+	return func(ctx context.Context, network string) (net.PacketConn, error) {
+		c, err := n.ListenPacket(ctx, network)
+		if err != nil {
+			return nil, err
+		}
+		stamped := &stampedSocket{PacketConn: c, made: time.Now()}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all = append(s.all, stamped)
+		return stamped, nil
+	}
+}
+
+func (s *sockets) seen() []*stampedSocket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
+}
+
 // client dials from the simulated network.
 func (b *bed) client(config Config) *Client {
 	b.t.Helper()
 	if config.TLS == nil && len(config.Fingerprints) == 0 {
 		config.TLS = &tls.Config{RootCAs: testnet.Roots(b.t), ServerName: "localhost"}
 	}
-	config.ListenPacket = b.net.ListenPacket
+	if config.ListenPacket == nil {
+		config.ListenPacket = b.net.ListenPacket
+	}
 	c, err := NewClient(config)
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { require.NoError(b.t, c.Close()) })

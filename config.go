@@ -74,6 +74,8 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Backoff is the pacing of Reconnect.
 	Backoff Backoff
+	// Hooks are functions of the program's that are asked and told.
+	Hooks Hooks
 
 	// ListenPacket opens the socket of one dial, which the client closes. Default: UDP
 	// on any port.
@@ -102,6 +104,10 @@ type QUICOptions struct {
 	// Default: 1024. It cannot be switched off, and less than 16 is raised to 16: the
 	// transport needs a few of its own.
 	MaxUniStreams int64
+
+	// DisableICMP leaves ICMP errors unheard. They are a hint that the peer is gone, on
+	// Linux only. Default: they are heard.
+	DisableICMP bool
 
 	// StreamWindow is how many bytes of one stream the peer may send ahead of our
 	// reading. Default: 6 MB.

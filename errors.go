@@ -1,8 +1,6 @@
 package moq
 
 import (
-	"errors"
-
 	"github.com/remoq/moq/moqerr"
 )
 
@@ -50,69 +48,3 @@ var (
 	// ErrClosed is returned by what was used after its Close.
 	ErrClosed = moqerr.ErrClosed
 )
-
-// class is what the supervisor does after a failure.
-type class uint8
-
-const (
-	classRetry  class = iota // try again, paced
-	classRefuse              // end: the credential was rejected
-	classStop                // end: no new try can mend it
-)
-
-// verdicts are asked in order; what none of them knows is retried. That includes
-// timeouts, TLS failures and a context.Canceled that is not our own: whoever was
-// unreachable a moment ago may be back.
-var verdicts = []struct {
-	class class
-	match func(error) bool
-}{
-	{classRefuse, func(err error) bool { return errors.Is(err, ErrRefused) }},
-	{classStop, isConfig},
-	{classStop, isFinalStatus},
-}
-
-// classify says what a failed attempt or an ended session calls for.
-func classify(err error) class {
-	for _, v := range verdicts {
-		if v.match(err) {
-			return v.class
-		}
-	}
-	return classRetry
-}
-
-// reason is the StopError.Reason of a class that ends the supervisor.
-func (c class) reason() error {
-	if c == classRefuse {
-		return ErrRefused
-	}
-	return ErrStopped
-}
-
-func isConfig(err error) bool {
-	_, ok := errors.AsType[*ConfigError](err)
-	return ok
-}
-
-// isFinalStatus reports whether err carries an HTTP status that the peer really
-// sent and that does not invite a new try (moq-lite.md §5.4).
-func isFinalStatus(err error) bool {
-	switch receivedStatus(err) {
-	case 0, 408, 429, 502, 503, 504:
-		return false
-	}
-	return true
-}
-
-// receivedStatus returns the HTTP status that the peer answered, in a response or
-// in a close code, or 0.
-func receivedStatus(err error) int {
-	if e, ok := errors.AsType[*StatusError](err); ok {
-		return e.Status
-	}
-	if e, ok := errors.AsType[*SessionError](err); ok && e.Remote {
-		return e.Code.Status()
-	}
-	return 0
-}

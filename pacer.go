@@ -17,6 +17,7 @@ type pacer struct {
 
 	since  time.Time     // when the outage, and with it the time to give up, began
 	budget time.Duration // of this outage; not positive: never give up
+	proven bool          // there was a session that was stable
 }
 
 // newPacer starts the first outage now: there is no session yet.
@@ -32,17 +33,25 @@ func newPacer(b Backoff) pacer {
 		},
 		random: rand.N[time.Duration],
 	}
-	p.reset()
-	p.budget = b.FirstTimeout
+	p.restart()
 	return p
+}
+
+// restart begins an outage now that no loss led to.
+func (p *pacer) restart() {
+	p.growth.Reset()
+	p.failures = 0
+	p.since = time.Now()
+	p.budget = p.policy.FirstTimeout
+	if p.proven {
+		p.budget = p.policy.Timeout
+	}
 }
 
 // reset ends the outage. The next one begins now, with the loss of a stable session.
 func (p *pacer) reset() {
-	p.growth.Reset()
-	p.failures = 0
-	p.since = time.Now()
-	p.budget = p.policy.Timeout
+	p.proven = true
+	p.restart()
 }
 
 // next counts a failure and returns how long to wait after it, and its number.

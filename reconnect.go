@@ -12,9 +12,15 @@ import (
 // peer included, waits as [Backoff] says, and dials again. The origins of the
 // [Config] outlive the sessions: what they publish is announced again on each.
 //
+// A session that stays silent for longer than its traffic makes likely is probed. If that
+// is not answered, a second one is dialed beside it, and whichever is heard first is kept
+// (Migrating). docs/RECONNECT.md has the rules and the figures.
+//
 // All methods may be called concurrently, and none of them holds up the loop.
 type Reconnect struct {
 	supervisor *supervisor[*Session]
+	history    *history
+	hooks      *caller
 }
 
 // Closed is closed when the supervisor has ended for good, and with it every session
@@ -73,4 +79,38 @@ func (r *Reconnect) Session(ctx context.Context) (*Session, error) {
 // the supervisor has stopped, or with ctx.
 func (r *Reconnect) Sessions(ctx context.Context) iter.Seq[*Session] {
 	return r.supervisor.board.sessions(ctx)
+}
+
+// Kick ends the present wait, so that the next attempt is made now. It does nothing else:
+// in every other phase, and once the wait is over, it has no effect, also not later.
+func (r *Reconnect) Kick() { r.supervisor.kick() }
+
+// Check says that the path may have changed: another network, a machine that woke up. A
+// live session is probed, and replaced if it does not answer soon; a wait is ended. It
+// has no effect while an attempt is running or the Reconnect is paused. Changes of
+// interfaces (on Linux) and sleep are noticed without it.
+func (r *Reconnect) Check() { r.supervisor.check() }
+
+// Redial replaces the live session: it dials a second one, and when that is established
+// closes the first in good order. It returns nil when there is a session that was not
+// there before, and the attempt's error if that failed; the live session then goes on.
+// While there is none, it ends the wait, or joins the attempt under way; while Paused, it
+// waits for Resume. The error is context.Cause(ctx) if ctx ends first, which does not call
+// the attempt off, and once stopped what [Reconnect.Session] returns.
+func (r *Reconnect) Redial(ctx context.Context) error { return r.supervisor.redial(ctx) }
+
+// Pause closes the live session in good order, or calls off the attempt or the wait, and
+// stays disconnected until [Reconnect.Resume]. The time to give up does not run meanwhile,
+// and the session does not count as lost. It does not wait for any of this: States tells.
+func (r *Reconnect) Pause() { r.supervisor.setPaused(true) }
+
+// Resume ends a Pause: an attempt is made at once, and the time to give up begins anew. In
+// every other phase it has no effect.
+func (r *Reconnect) Resume() { r.supervisor.setPaused(false) }
+
+// Stats returns what all sessions so far add up to.
+func (r *Reconnect) Stats() ReconnectStats {
+	s := r.history.sum()
+	s.AbandonedHooks, s.PanickedHooks = r.hooks.abandoned.Load(), r.hooks.panicked.Load()
+	return s
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// reconnecting returns a handle whose attempts all end with err, or with ctx if that
+// reconnectingTo returns a handle whose attempts all end with err, or with ctx if that
 // is nil.
-func reconnecting(ctx context.Context, b Backoff, err error) *Reconnect {
-	return &Reconnect{supervise(ctx, supervision[*Session]{
-		backoff: b, endpoint: "moqt://relay:443", logger: slog.New(slog.DiscardHandler), done: func(error) {},
-		dial: func(ctx context.Context) (*Session, error) {
+func reconnectingTo(ctx context.Context, b Backoff, err error) *Reconnect {
+	hooks := new(caller)
+	return &Reconnect{history: new(history), hooks: hooks, supervisor: supervise(ctx, supervision[*Session]{
+		hooks: hooks, classify: ruleFor, backoff: b, endpoint: "moqt://relay:443", logger: slog.New(slog.DiscardHandler), done: func(error) {},
+		dial: func(ctx context.Context, _ trial) (*Session, error) {
 			if err == nil {
 				<-ctx.Done()
 				return nil, ctx.Err()
@@ -30,7 +31,7 @@ func reconnecting(ctx context.Context, b Backoff, err error) *Reconnect {
 
 func TestReconnectClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := reconnecting(t.Context(), Backoff{}, nil)
+		r := reconnectingTo(t.Context(), Backoff{}, nil)
 		synctest.Wait()
 		require.NoError(t, r.Err())
 		require.False(t, isClosed(r.Closed()))
@@ -49,7 +50,7 @@ func TestReconnectClose(t *testing.T) {
 
 func TestReconnectStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := reconnecting(t.Context(), Backoff{}, &StatusError{Status: 403})
+		r := reconnectingTo(t.Context(), Backoff{}, &StatusError{Status: 403})
 		err := r.Wait(t.Context())
 		require.ErrorIs(t, err, ErrRefused)
 		require.Equal(t, err, r.Err())
@@ -67,7 +68,7 @@ func TestReconnectStops(t *testing.T) {
 
 func TestReconnectWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := reconnecting(t.Context(), Backoff{Timeout: time.Minute}, errDown)
+		r := reconnectingTo(t.Context(), Backoff{Timeout: time.Minute}, errDown)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, io.ErrNoProgress)
 		defer cancel()
 		require.Equal(t, io.ErrNoProgress, r.Wait(ctx))
@@ -82,7 +83,7 @@ func TestReconnectWait(t *testing.T) {
 func TestReconnectContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		r := reconnecting(ctx, Backoff{}, errDown)
+		r := reconnectingTo(ctx, Backoff{}, errDown)
 		synctest.Wait()
 		cancel(io.ErrClosedPipe)
 		require.Equal(t, io.ErrClosedPipe, r.Wait(t.Context()))
@@ -91,7 +92,7 @@ func TestReconnectContext(t *testing.T) {
 
 func TestReconnectIterators(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := reconnecting(t.Context(), Backoff{Timeout: time.Minute}, errDown)
+		r := reconnectingTo(t.Context(), Backoff{Timeout: time.Minute}, errDown)
 		var phases []Phase
 		for state := range r.States(t.Context()) {
 			phases = append(phases, state.Phase)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/remoq/moq/internal/session"
+	"github.com/remoq/moq/internal/transport"
 )
 
 // Session is one live connection to a peer. It is used once: when it has ended it
@@ -12,7 +13,10 @@ import (
 //
 // All methods may be called concurrently.
 type Session struct {
-	inner *session.Session
+	inner       *session.Session
+	keepAlive   time.Duration
+	wall        func() time.Time
+	since, till time.Time // life of the credential; zero: it does not expire
 }
 
 // Closed is closed when the session has ended, and with it everything it started.
@@ -71,5 +75,28 @@ func (s *Session) Stats() Stats {
 		PacketsSent:     now.PacketsSent,
 		PacketsReceived: now.PacketsReceived,
 		PacketsLost:     now.PacketsLost,
+	}
+}
+
+// abandon implements liveSession.
+func (s *Session) abandon() { s.inner.Abort(SessionNoError, "abandoned") }
+
+// life implements liveSession.
+func (s *Session) life() (since, till time.Time) { return s.since, s.till }
+
+// watch implements liveSession.
+func (s *Session) watch() pulse { return watched{s.inner.Watch(s.keepAlive, s.wall)} }
+
+// watched is a pulse in the supervisor's words.
+type watched struct{ *transport.Pulse }
+
+func (w watched) health() health {
+	switch w.Health() {
+	case transport.Silent:
+		return silent
+	case transport.Dead:
+		return dead
+	default:
+		return alive
 	}
 }

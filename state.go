@@ -7,13 +7,15 @@ type Phase uint8
 
 // The phases of a [Reconnect].
 const (
-	Connecting Phase = iota // an attempt is running
+	Connecting Phase = iota // an attempt is running, and there is no session
 	Connected               // a session is live
+	Migrating               // a session is live, and an attempt is running beside it
 	Waiting                 // until the next attempt
+	Paused                  // until Resume
 	Stopped                 // for good
 )
 
-var phaseNames = [...]string{"connecting", "connected", "waiting", "stopped"}
+var phaseNames = [...]string{"connecting", "connected", "migrating", "waiting", "paused", "stopped"}
 
 // String returns the phase's name in lower case.
 func (p Phase) String() string {
@@ -31,7 +33,8 @@ type State struct {
 	Losses     uint64 // sessions lost so far
 	// Attempt counts the failures of this outage: failed attempts, and sessions that
 	// ended. A session resets it by being stable, so while one is Connected it still
-	// tells how many failures led to it.
+	// tells how many failures led to it, and a session that has fallen silent adds the
+	// attempts that failed beside it.
 	Attempt  int
 	Endpoint string    // scheme, host and port only
 	Since    time.Time // when this phase began

@@ -3,67 +3,158 @@ package moq
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // liveSession is all that the supervisor knows of a session.
 type liveSession interface {
-	Closed() <-chan struct{} // closed when everything of it has ended
-	Err() error              // after Closed; nil after a local Close
-	Close() error            // returns after Closed
+	Closed() <-chan struct{}       // closed when everything of it has ended
+	Err() error                    // after Closed; nil after a local Close
+	Close() error                  // lets what is finished leave; returns after Closed
+	abandon()                      // does not; returns after Closed
+	watch() pulse                  // begins to judge its silence; called once
+	life() (since, till time.Time) // of its credential; zero: it does not expire
 }
+
+// pulse judges the silence of a live session.
+type pulse interface {
+	Changed() <-chan struct{} // rung when health has another value
+	health() health
+	Check()                // probes, since something hints that the path has changed
+	Probe()                // probes, whatever is thought of the session
+	RTT() time.Duration    // smoothed
+	LastPacket() time.Time // when something came last
+}
+
+// health is what a pulse makes of the silence.
+type health uint8
+
+const (
+	alive  health = iota
+	silent        // a probe was not answered
+	dead          // nor were those that followed
+)
 
 // supervision is what a supervisor works with.
 type supervision[S liveSession] struct {
-	dial     func(ctx context.Context) (S, error) // ctx bounds the attempt only; returns soon after its end
-	timeout  time.Duration                        // of one attempt; not positive: none
-	backoff  Backoff
-	endpoint string // scheme, host and port
-	logger   *slog.Logger
-	done     func(error) // called once, with the final error, before closed is closed
+	dial      func(ctx context.Context, t trial) (S, error) // ctx bounds the attempt only; returns soon after its end
+	timeout   time.Duration                                 // of one attempt; not positive: none
+	backoff   Backoff
+	classify  func(error) rule
+	renewable bool   // there is somebody to ask for a new credential
+	endpoint  string // scheme, host and port
+	logger    *slog.Logger
+	observe   func(Event) // nil: nobody
+	asleep    func(n int) // told when it begins (1) and ends (-1) to wait; nil: nobody
+	gone      func(S)     // told when a session has ended; nil: nobody
+	done      func(error) // called once, with the final error, before closed is closed
+	hooks     *caller
 }
 
-// errClosing is the cause by which close ends the supervisor's context.
-var errClosing = errors.New("moq: closing")
+var (
+	// errClosing is the cause by which close ends the supervisor's context.
+	errClosing = errors.New("moq: closing")
+	// errUnwanted is the cause by which an attempt is given up that nobody needs any more.
+	errUnwanted = errors.New("moq: not needed any more")
+)
 
-// supervisor keeps one session alive: it dials, waits for the session to end, backs
-// off, and dials again. One goroutine at a time owns the loop, and none while it waits.
+// maxDials is how many dials there are at once, at most: one whose end is awaited, and
+// its successor.
+const maxDials = 2
+
+// supervisor keeps one session alive: it dials, waits for the session to end, backs off,
+// and dials again. One goroutine, run, owns the loop; what happens is an event that it
+// takes, and each event that leads from one phase to another is a method in edges.go.
 type supervisor[S liveSession] struct {
 	supervision[S]
+	base   context.Context // what attempts inherit: the program's, but for its end
+	ctx    context.Context // the supervisor's life; it has no children, which cost memory
 	cancel context.CancelCauseFunc
+	detach func() bool // from the program's context
 	closed chan struct{}
 	board  board[S]
-
-	mu    sync.Mutex
-	timer *time.Timer // of the last wait
+	orders orders
+	news   *news          // nil if nobody observes
+	work   sync.WaitGroup // attempts, and sessions that are being closed
+	slots  chan struct{}  // one is held by each dial
+	alarm  chan struct{}  // rung by the timer; capacity 1
+	parked atomic.Bool    // the loop waits, and has no goroutine
 
 	// Owned by the loop.
-	pacer       pacer
-	first, last error // failures of this outage
-	hailed      bool  // a session of this outage was logged
+	pacer    pacer
+	renewals pacer // of attempts to replace a session whose credential expires
+	live     *serving[S]
+	try      *try[S]      // the attempt under way; nil: none
+	redials  []chan error // who waits for a new session
+	final    error        // why it stops by itself
+	timer    *time.Timer
+	resting  bool // it waits, and asleep was told
+
+	retryAt  time.Time // when to make the next attempt; zero: not planned
+	remindAt time.Time // when to complain again
+
+	first, last error     // failures of this outage
+	downSince   time.Time // zero: it is not down
+	quiet       quietPath
+	hailed      bool   // a session of this outage was logged
+	refreshed   bool   // the one new credential of this outage was asked for
+	resolved    bool   // the host's name was found once
+	suspicion   string // the last answer, if it was suspect
+	suspicions  int    // how often it came in a row
+}
+
+// serving is the live session.
+type serving[S liveSession] struct {
+	session S
+	pulse   pulse
+	since   time.Time
+	renewAt time.Time // when to replace it, before its credential expires; zero: never
+	silent  bool
+}
+
+// quietPath is a path that a session was lost on, or has fallen silent on.
+type quietPath struct {
+	last time.Time // when something came last
+	rtt  time.Duration
 }
 
 // supervise starts a supervisor and returns at once. ctx bounds the supervisor's life.
 func supervise[S liveSession](ctx context.Context, with supervision[S]) *supervisor[S] {
-	ctx, cancel := context.WithCancelCause(ctx)
 	s := &supervisor[S]{
 		supervision: with,
-		cancel:      cancel,
 		closed:      make(chan struct{}),
+		orders:      newOrders(),
+		slots:       make(chan struct{}, maxDials),
+		alarm:       make(chan struct{}, 1),
 		pacer:       newPacer(with.backoff),
+		renewals:    newPacer(with.backoff),
+		downSince:   time.Now(),
 	}
+	s.base = context.WithoutCancel(ctx)
+	s.ctx, s.cancel = context.WithCancelCause(s.base)
+	if with.observe != nil {
+		s.news = newNews(with.observe, with.hooks)
+	}
+	s.timer = time.AfterFunc(time.Hour, s.expire)
 	s.enter(Connecting, nil)
-	context.AfterFunc(ctx, func() { s.wake(ctx) })
-	go s.run(ctx)
+	s.attempt(reconnecting)
+	s.detach = context.AfterFunc(ctx, func() {
+		s.cancel(context.Cause(ctx))
+		s.unpark()
+	})
+	go s.run()
 	return s
 }
 
 // stillborn returns a supervisor that stopped before its first attempt.
 func stillborn[S liveSession](with supervision[S], err error) *supervisor[S] {
-	s := &supervisor[S]{supervision: with, cancel: func(error) {}, closed: make(chan struct{})}
+	s := &supervisor[S]{supervision: with, cancel: func(error) {}, closed: make(chan struct{}), orders: newOrders()}
+	if with.observe != nil {
+		s.news = newNews(with.observe, with.hooks)
+	}
 	s.finish(&StopError{Reason: ErrStopped, First: err, Last: err})
 	return s
 }
@@ -71,75 +162,76 @@ func stillborn[S liveSession](with supervision[S], err error) *supervisor[S] {
 // close ends the supervisor and waits for everything it started.
 func (s *supervisor[S]) close() {
 	s.cancel(errClosing)
+	s.unpark()
 	<-s.closed
 }
 
-// run makes a round of the loop, and sees to it that there is another.
-func (s *supervisor[S]) run(ctx context.Context) {
-	delay, err := s.round(ctx)
-	if delay > 0 {
-		s.sleep(ctx, delay)
-		return
+// run is the loop. While it waits for the next attempt there is no goroutine, only a
+// timer: a stack takes 4 KB, and ten thousand clients may wait for the same relay.
+func (s *supervisor[S]) run() {
+	for s.final == nil && s.ctx.Err() == nil {
+		s.turn()
+		if s.resting && s.park() {
+			return
+		}
 	}
-	s.cancel(errClosing) // releases the context
+	s.timer.Stop()
+	err := s.final
+	if err == nil {
+		err = ending(s.ctx)
+	}
+	s.leave()
+	s.detach()
 	s.finish(err)
 }
 
-// sleep starts the next round after a delay. Meanwhile there is no goroutine: one that
-// has dialed has a grown stack, and ten thousand clients may wait for the same relay.
-func (s *supervisor[S]) sleep(ctx context.Context, delay time.Duration) {
-	s.mu.Lock() // over the start: a round that is over at once must not be overtaken by this one's timer
-	s.timer = time.AfterFunc(delay, func() { s.run(ctx) })
-	s.mu.Unlock()
-	if ctx.Err() != nil {
-		s.wake(ctx) // the end may have come too early to find the timer
+// park lets go of the loop's goroutine, unless something has happened meanwhile.
+func (s *supervisor[S]) park() bool {
+	s.arm()
+	s.parked.Store(true)
+	quiet := s.ctx.Err() == nil && len(s.alarm) == 0 && len(s.orders.bell) == 0
+	return quiet || !s.parked.CompareAndSwap(true, false)
+}
+
+// unpark goes on with the loop on a new goroutine, if there is none.
+func (s *supervisor[S]) unpark() {
+	if s.parked.CompareAndSwap(true, false) {
+		go s.run()
 	}
 }
 
-// wake starts the next round now, if the supervisor sleeps. That a timer can be
-// stopped only once, and not after it fired, makes it one round.
-func (s *supervisor[S]) wake(ctx context.Context) {
-	s.mu.Lock()
-	timer := s.timer
-	s.mu.Unlock()
-	if timer != nil && timer.Stop() {
-		s.run(ctx)
+// expire runs when the timer does.
+func (s *supervisor[S]) expire() {
+	ring(s.alarm)
+	s.unpark()
+}
+
+// ring wakes who listens to a channel of capacity 1.
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
 	}
 }
 
-// finish publishes the final error, nil if the supervisor was closed.
-func (s *supervisor[S]) finish(err error) {
-	s.enter(Stopped, func(v *view[S]) { v.err, v.state.Err = err, err })
-	s.done(err)
-	close(s.closed)
-}
-
-// round makes one attempt, waits for the end of the session that comes out of it, and
-// returns how long to wait before the next. If there is to be none, it returns 0 and
-// the supervisor's final error.
-func (s *supervisor[S]) round(ctx context.Context) (delay time.Duration, final error) {
-	switch {
-	case ctx.Err() != nil:
-		return 0, ending(ctx)
-	case s.pacer.spent():
-		return 0, s.stop(ErrGaveUp)
+// turn waits for the next event and takes it.
+func (s *supervisor[S]) turn() {
+	s.arm()
+	select {
+	case <-s.ctx.Done():
+		return
+	case r := <-s.try.result():
+		s.try = nil
+		s.answered(r)
+	case <-s.live.closed():
+		s.ended()
+	case <-s.live.changed():
+		s.felt()
+	case <-s.orders.bell:
+		s.obey()
+	case <-s.alarm:
+		s.due()
 	}
-	if s.pacer.failures > 0 { // else it is the first round, and the state says so
-		s.enter(Connecting, nil)
-	}
-	err := s.serve(ctx)
-	// Only our own context means stop: a context.Canceled in err may be anybody's.
-	if ctx.Err() != nil {
-		return 0, ending(ctx)
-	}
-	delay = s.count(err)
-	if c := classify(err); c != classRetry {
-		return 0, s.stop(c.reason())
-	}
-	if s.pacer.spent() {
-		return 0, s.stop(ErrGaveUp)
-	}
-	return s.pause(delay), nil
 }
 
 // ending is the final error of a supervisor whose context has ended.
@@ -150,34 +242,111 @@ func ending(ctx context.Context) error {
 	return nil
 }
 
-// serve makes one attempt and, if it succeeds, waits for the end of the session. It
-// returns why the one or the other ended, and leaves nothing running.
-func (s *supervisor[S]) serve(ctx context.Context) error {
-	session, err := attempt(ctx, s.limit(), s.dial)
-	if err != nil {
-		return err
+// arm sets the timer to what is due first.
+func (s *supervisor[S]) arm() {
+	next := earliest(s.retryAt, s.remindAt)
+	if s.live != nil && s.try == nil {
+		next = earliest(next, s.live.renewAt)
 	}
-	if ctx.Err() == nil {
-		began := time.Now()
-		s.enter(Connected, func(v *view[S]) {
-			v.session, v.live = session, true
-			v.state.Generation++
-		})
-		s.hail()
-		select {
-		case <-session.Closed():
-			if s.pacer.stable(time.Since(began)) {
-				s.pacer.reset()
-			}
-			return reasonOf(session)
-		case <-ctx.Done():
-		}
-		s.board.withdraw()
+	if s.live == nil && s.try != nil {
+		next = earliest(next, s.pacer.deadline())
 	}
-	// Nobody wants it any more. It may have come out of a dial that Close overtook.
-	_ = session.Close()
-	<-session.Closed()
-	return nil
+	if next.IsZero() {
+		s.timer.Stop()
+		return
+	}
+	s.timer.Reset(time.Until(next))
+}
+
+// earliest returns the earlier of two times, of which zero is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func reached(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
+
+// due does what the timer was set for.
+func (s *supervisor[S]) due() {
+	if reached(s.remindAt) {
+		s.remind()
+	}
+	switch {
+	case s.live == nil && s.pacer.spent():
+		s.gaveUp()
+	case reached(s.retryAt):
+		s.retry()
+	case s.live != nil && s.try == nil && reached(s.live.renewAt):
+		s.attempt(renewing)
+	}
+}
+
+// leave ends everything, and waits for it. The session that is being closed is nobody's
+// any more while it drains.
+func (s *supervisor[S]) leave() {
+	s.drop()
+	if s.live != nil {
+		s.board.withdraw(0)
+		s.retire(s.live.session.Close)
+		s.live = nil
+	}
+	s.work.Wait()
+}
+
+// finish publishes the final error, nil if the supervisor was closed.
+func (s *supervisor[S]) finish(err error) {
+	s.rest(false)
+	s.enter(Stopped, func(v *view[S]) { v.err, v.state.Err = err, err })
+	if s.final == nil {
+		s.tell(Event{Kind: EventStopped})
+	}
+	s.answer(stopError(err))
+	s.orders.refuse(stopError(err))
+	s.done(err)
+	s.news.close()
+	close(s.closed)
+}
+
+// stopError is what a call on a supervisor that has stopped returns.
+func stopError(err error) error {
+	if err == nil {
+		return ErrClosed
+	}
+	return err
+}
+
+// retire waits, on a goroutine of its own, until a session has ended that nobody uses any
+// more.
+func (s *supervisor[S]) retire(end func() error) {
+	session := s.live.session
+	s.work.Go(func() {
+		_ = end()
+		<-session.Closed()
+		s.bury(session)
+	})
+}
+
+// bury tells of a session that has ended.
+func (s *supervisor[S]) bury(session S) {
+	if s.gone != nil {
+		s.gone(session)
+	}
+}
+
+func (l *serving[S]) closed() <-chan struct{} {
+	if l == nil {
+		return nil
+	}
+	return l.session.Closed()
+}
+
+func (l *serving[S]) changed() <-chan struct{} {
+	if l == nil {
+		return nil
+	}
+	return l.pulse.Changed()
 }
 
 // reasonOf says why a session ended, also if it was closed by whoever got hold of it.
@@ -186,127 +355,4 @@ func reasonOf(session liveSession) error {
 		return err
 	}
 	return &SessionError{Code: SessionNoError}
-}
-
-// limit is the time by which the next attempt has to succeed; the zero time is never.
-func (s *supervisor[S]) limit() time.Time {
-	end := s.pacer.deadline()
-	if s.timeout <= 0 {
-		return end
-	}
-	if limit := time.Now().Add(s.timeout); end.IsZero() || limit.Before(end) {
-		return limit
-	}
-	return end
-}
-
-// attempt dials, and tells in the error if the time ran out.
-func attempt[S any](ctx context.Context, limit time.Time, dial func(context.Context) (S, error)) (S, error) {
-	if limit.IsZero() {
-		return dial(ctx)
-	}
-	began := time.Now()
-	bounded, cancel := context.WithDeadline(ctx, limit)
-	defer cancel()
-	session, err := dial(bounded)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("moq: no session within %v: %w", time.Since(began).Round(time.Millisecond), err)
-	}
-	return session, err
-}
-
-// count notes a failure and returns how long to wait after it.
-func (s *supervisor[S]) count(err error) time.Duration {
-	wait, failures := s.pacer.next()
-	if failures == 1 {
-		s.first, s.hailed = err, false
-	}
-	s.last = err
-	return wait
-}
-
-// pause publishes a wait, and cuts it to the time that is left until giving up.
-func (s *supervisor[S]) pause(delay time.Duration) time.Duration {
-	until := time.Now().Add(delay)
-	retry := until
-	if end := s.pacer.deadline(); !end.IsZero() && !end.After(until) {
-		until, retry = end, time.Time{}
-	}
-	s.enter(Waiting, func(v *view[S]) { v.state.RetryAt = retry })
-	s.complain(time.Until(until))
-	return max(time.Until(until), 1) // a slow logger is part of the wait
-}
-
-// stop is the final error of a supervisor that ends by itself.
-func (s *supervisor[S]) stop(reason error) error {
-	err := &StopError{
-		Reason:   reason,
-		First:    s.first,
-		Last:     s.last,
-		Attempts: s.pacer.failures,
-		Down:     time.Since(s.pacer.since),
-	}
-	s.log(slog.LevelError, "stopped", slog.Any("err", err))
-	return err
-}
-
-// enter publishes the next state, to which change adds what only this phase has. A
-// session that was live, and was not withdrawn, counts as lost.
-func (s *supervisor[S]) enter(phase Phase, change func(*view[S])) {
-	next := s.board.read()
-	if next.live {
-		var none S
-		next.live, next.session = false, none
-		next.state.Losses++
-	}
-	next.state = State{
-		Phase:      phase,
-		Generation: next.state.Generation,
-		Losses:     next.state.Losses,
-		Attempt:    s.pacer.failures,
-		Endpoint:   s.endpoint,
-		Since:      time.Now(),
-		Err:        s.last,
-	}
-	if phase == Connecting || phase == Waiting {
-		next.state.GiveUpAt = s.pacer.deadline()
-	}
-	if change != nil {
-		change(&next)
-	}
-	s.board.write(next)
-}
-
-// hail logs a new session: the first of an outage is news, those of a peer that
-// accepts and drops are not.
-func (s *supervisor[S]) hail() {
-	level := slog.LevelInfo
-	if s.hailed {
-		level = slog.LevelDebug
-	}
-	s.hailed = true
-	s.log(level, "connected")
-}
-
-// complain logs a failure: the first of an outage is news, its repetition is not.
-func (s *supervisor[S]) complain(next time.Duration) {
-	level := slog.LevelDebug
-	if s.pacer.failures == 1 {
-		level = slog.LevelWarn
-	}
-	s.log(level, "not connected", slog.Any("err", s.last), slog.Duration("next", next))
-}
-
-func (s *supervisor[S]) log(level slog.Level, message string, more ...slog.Attr) {
-	ctx := context.Background()
-	if !s.logger.Enabled(ctx, level) {
-		return
-	}
-	attrs := append([]slog.Attr{
-		slog.String("endpoint", s.endpoint),
-		slog.Uint64("generation", s.board.read().state.Generation),
-		slog.Int("attempt", s.pacer.failures),
-		slog.Duration("down", time.Since(s.pacer.since)),
-	}, more...)
-	s.logger.LogAttrs(ctx, level, message, attrs...)
 }

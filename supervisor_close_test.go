@@ -22,7 +22,7 @@ func TestSupervisorCloses(t *testing.T) {
 		phase  Phase
 		takes  time.Duration
 	}{
-		{"dialing", silent, Connecting, 0},
+		{"dialing", mute, Connecting, 0},
 		{"waiting", down, Waiting, 0},
 		{"connected", func(context.Context, int) (*fakeSession, error) {
 			s := newFake()
@@ -89,7 +89,6 @@ func TestSupervisorCloseRacesDial(t *testing.T) {
 	for _, late := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			session := newFake()
-			session.drain = time.Second
 			s := start(t, &peer{answer: func(ctx context.Context, _ int) (*fakeSession, error) {
 				<-ctx.Done()
 				time.Sleep(late)
@@ -98,7 +97,7 @@ func TestSupervisorCloseRacesDial(t *testing.T) {
 			synctest.Wait()
 			began := time.Now()
 			s.close()
-			require.Equal(t, late+time.Second, time.Since(began))
+			require.Equal(t, late, time.Since(began), "nobody waits for its last words")
 			require.True(t, isClosed(session.closed))
 			require.NoError(t, s.board.read().err)
 			require.Zero(t, s.board.read().state.Generation)
@@ -132,7 +131,7 @@ func TestSupervisorCloseRacesWait(t *testing.T) {
 				time.Sleep(time.Second)
 			}}),
 		})
-		require.Equal(t, context.Canceled, result(t, s))
+		require.Equal(t, context.Canceled, resultOf(t, s))
 		require.Equal(t, time.Second, time.Since(began))
 	})
 }
@@ -140,7 +139,7 @@ func TestSupervisorCloseRacesWait(t *testing.T) {
 func TestSupervisorEndsWithItsContext(t *testing.T) {
 	gone := errors.New("the program ends")
 	for name, answer := range map[string]func(context.Context, int) (*fakeSession, error){
-		"dialing": silent, "waiting": down, "connected": serving(time.Hour, nil),
+		"dialing": mute, "waiting": down, "connected": servingFor(time.Hour, nil),
 		"failing as it ends": func(ctx context.Context, _ int) (*fakeSession, error) {
 			<-ctx.Done()
 			return nil, &SessionError{Code: SessionUnauthorized, Remote: true}
@@ -153,18 +152,18 @@ func TestSupervisorEndsWithItsContext(t *testing.T) {
 				s := startWith(ctx, t, supervision[*fakeSession]{dial: p.dial})
 				synctest.Wait()
 				cancel(gone)
-				require.Equal(t, gone, result(t, s))
+				require.Equal(t, gone, resultOf(t, s))
 				require.Equal(t, gone, s.board.read().state.Err)
 
 				s.close()
-				require.Equal(t, gone, result(t, s), "the first end counts")
+				require.Equal(t, gone, resultOf(t, s), "the first end counts")
 			})
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
 				p := &peer{answer: answer}
 				s := startWith(ctx, t, supervision[*fakeSession]{dial: p.dial})
-				require.Equal(t, context.DeadlineExceeded, result(t, s))
+				require.Equal(t, context.DeadlineExceeded, resultOf(t, s))
 			})
 		})
 	}
@@ -183,7 +182,7 @@ func TestSupervisorTellsItsEndOnce(t *testing.T) {
 			return s
 		}, nil},
 		{"stopped", func(with supervision[*fakeSession]) *supervisor[*fakeSession] {
-			with.dial = func(context.Context) (*fakeSession, error) { return nil, refused }
+			with.dial = func(context.Context, trial) (*fakeSession, error) { return nil, refused }
 			return supervise(context.Background(), with)
 		}, refused},
 		{"never started", func(with supervision[*fakeSession]) *supervisor[*fakeSession] {
@@ -193,15 +192,15 @@ func TestSupervisorTellsItsEndOnce(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var told []error
-				p := &peer{answer: silent}
+				p := &peer{answer: mute}
 				s := test.run(supervision[*fakeSession]{
-					dial: p.dial, logger: slog.New(slog.DiscardHandler),
+					dial: p.dial, logger: slog.New(slog.DiscardHandler), classify: ruleFor, hooks: new(caller),
 					done: func(err error) {
 						time.Sleep(time.Second) // closed has to wait for it
 						told = append(told, err)
 					},
 				})
-				err := result(t, s)
+				err := resultOf(t, s)
 				require.Equal(t, []error{err}, told)
 				require.ErrorIs(t, err, test.want)
 				s.close()
@@ -239,7 +238,7 @@ func TestSupervisorWaitsCheaply(t *testing.T) {
 		for _, s := range all {
 			require.Equal(t, Waiting, s.board.read().state.Phase)
 		}
-		require.Less(t, runtime.NumGoroutine(), goroutines+n/10, "none for each; the runtime has some of its own")
+		require.Less(t, runtime.NumGoroutine(), goroutines+n+n/10, "one for each; the runtime has some of its own")
 		require.Less(t, memory()-bytes, int64(n*4096))
 	})
 }
@@ -257,7 +256,7 @@ func BenchmarkSupervisorWaiting(b *testing.B) {
 	p := &peer{answer: down}
 	with := supervision[*fakeSession]{
 		dial: p.dial, timeout: time.Second, backoff: Backoff{Initial: time.Hour},
-		logger: slog.New(slog.DiscardHandler), done: func(error) {},
+		logger: slog.New(slog.DiscardHandler), classify: ruleFor, hooks: new(caller), done: func(error) {},
 	}
 	for b.Loop() {
 		all := make([]*supervisor[*fakeSession], n)

@@ -18,12 +18,76 @@ type fakeSession struct {
 	drain  time.Duration // what a local Close takes
 	closed chan struct{}
 
+	expires time.Duration // of its credential; 0: it does not
+	pulse   *fakePulse
+
 	mu    sync.Mutex
 	ended bool
 	err   error
 }
 
-func newFake() *fakeSession { return &fakeSession{closed: make(chan struct{})} }
+func newFake() *fakeSession {
+	return &fakeSession{closed: make(chan struct{}), pulse: newFakePulse()}
+}
+
+// fakePulse says what the test makes it say.
+type fakePulse struct {
+	rang chan struct{}
+
+	mu             sync.Mutex
+	now            health
+	last           time.Time
+	checks, probes int
+}
+
+func newFakePulse() *fakePulse { return &fakePulse{rang: make(chan struct{}, 1), last: time.Now()} }
+
+// feel makes the session's health h. A session that is alive was heard just now.
+func (p *fakePulse) feel(h health) {
+	p.mu.Lock()
+	p.now = h
+	if h == alive {
+		p.last = time.Now()
+	}
+	p.mu.Unlock()
+	select {
+	case p.rang <- struct{}{}:
+	default:
+	}
+}
+
+func (p *fakePulse) Changed() <-chan struct{} { return p.rang }
+func (p *fakePulse) RTT() time.Duration       { return 10 * time.Millisecond }
+
+func (p *fakePulse) health() health {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
+func (p *fakePulse) LastPacket() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
+func (p *fakePulse) Check() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checks++
+}
+
+func (p *fakePulse) Probe() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probes++
+}
+
+func (p *fakePulse) counts() (checks, probes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.checks, p.probes
+}
 
 // lasting returns a session that the peer ends after d.
 func lasting(d time.Duration, err error) *fakeSession {
@@ -59,17 +123,29 @@ func (s *fakeSession) Close() error {
 	return nil
 }
 
+func (s *fakeSession) abandon()     { s.end(nil) }
+func (s *fakeSession) watch() pulse { return s.pulse }
+
+func (s *fakeSession) life() (since, till time.Time) {
+	if s.expires == 0 {
+		return time.Time{}, time.Time{}
+	}
+	return time.Now(), time.Now().Add(s.expires)
+}
+
 // peer answers dials and notes when they came. n counts from 1.
 type peer struct {
 	answer func(ctx context.Context, n int) (*fakeSession, error)
 
-	mu    sync.Mutex
-	dials []time.Time
+	mu     sync.Mutex
+	dials  []time.Time
+	trials []trial
 }
 
-func (p *peer) dial(ctx context.Context) (*fakeSession, error) {
+func (p *peer) dial(ctx context.Context, t trial) (*fakeSession, error) {
 	p.mu.Lock()
 	p.dials = append(p.dials, time.Now())
+	p.trials = append(p.trials, t)
 	n := len(p.dials)
 	p.mu.Unlock()
 	return p.answer(ctx, n)
@@ -84,14 +160,14 @@ func (p *peer) seen() []time.Time {
 // down is a peer that nobody reaches.
 func down(context.Context, int) (*fakeSession, error) { return nil, errDown }
 
-// silent is a peer that never answers.
-func silent(ctx context.Context, _ int) (*fakeSession, error) {
+// mute is a peer that never answers.
+func mute(ctx context.Context, _ int) (*fakeSession, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-// serving is a peer whose every session lives for d and ends with err.
-func serving(d time.Duration, err error) func(context.Context, int) (*fakeSession, error) {
+// servingFor is a peer whose every session lives for d and ends with err.
+func servingFor(d time.Duration, err error) func(context.Context, int) (*fakeSession, error) {
 	return func(context.Context, int) (*fakeSession, error) { return lasting(d, err), nil }
 }
 
@@ -128,13 +204,17 @@ func startWith(ctx context.Context, t *testing.T, with supervision[*fakeSession]
 	if with.done == nil {
 		with.done = func(error) {}
 	}
+	if with.classify == nil {
+		with.classify = ruleFor
+	}
+	with.hooks = new(caller)
 	s := supervise(ctx, with)
 	t.Cleanup(s.close)
 	return s
 }
 
-// result waits for the end and returns the final error.
-func result(t *testing.T, s *supervisor[*fakeSession]) error {
+// resultOf waits for the end and returns the final error.
+func resultOf(t *testing.T, s *supervisor[*fakeSession]) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
 	defer cancel()
@@ -145,7 +225,7 @@ func result(t *testing.T, s *supervisor[*fakeSession]) error {
 // stopped waits for the end, which has to be a StopError.
 func stopped(t *testing.T, s *supervisor[*fakeSession]) *StopError {
 	t.Helper()
-	stop, ok := errors.AsType[*StopError](result(t, s))
+	stop, ok := errors.AsType[*StopError](resultOf(t, s))
 	require.True(t, ok)
 	return stop
 }

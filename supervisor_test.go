@@ -49,7 +49,7 @@ func TestSupervisorPacesFlapping(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &peer{answer: serving(test.lived, io.EOF)}
+				p := &peer{answer: servingFor(test.lived, io.EOF)}
 				s := start(t, p, Backoff{StableAfter: stable})
 				time.Sleep(day)
 				s.close()
@@ -82,7 +82,7 @@ func TestSupervisorStability(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fail := outcome{-1, errDown}
-				p := &peer{answer: playing(fail, fail, fail, fail, outcome{test.lived, lost}, outcome{-1, &StatusError{Status: 404}})}
+				p := &peer{answer: playing(fail, fail, fail, fail, outcome{test.lived, lost}, outcome{-1, &StatusError{Status: 410}})}
 				s := start(t, p, Backoff{StableAfter: 2 * time.Second})
 
 				var after State
@@ -120,9 +120,9 @@ func TestSupervisorGivesUp(t *testing.T) {
 	}{
 		{"waiting", down, 0, Backoff{Timeout: budget}, budget, budget, errDown, errDown},
 		{"one long wait", down, 0, Backoff{Initial: time.Hour, Timeout: budget}, budget, budget, errDown, errDown},
-		{"dialing", silent, 0, Backoff{Timeout: budget}, budget, budget, clipped, clipped},
-		{"dialing, with a longer limit", silent, time.Hour, Backoff{Timeout: budget}, budget, budget, clipped, clipped},
-		{"dialing, several", silent, 3 * time.Second, Backoff{Timeout: budget}, budget, budget, clipped, clipped},
+		{"dialing", mute, 0, Backoff{Timeout: budget}, budget, budget, clipped, clipped},
+		{"dialing, with a longer limit", mute, time.Hour, Backoff{Timeout: budget}, budget, budget, clipped, clipped},
+		{"dialing, several", mute, 3 * time.Second, Backoff{Timeout: budget}, budget, budget, clipped, clipped},
 		{"first session", down, 0, Backoff{FirstTimeout: budget, Timeout: time.Hour}, budget, budget, errDown, errDown},
 		{"first session, no other", down, 0, Backoff{FirstTimeout: budget, Timeout: -1}, budget, budget, errDown, errDown},
 		{
@@ -159,7 +159,7 @@ func TestSupervisorGivesUpFlapping(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const lived, budget = 900 * time.Millisecond, 10 * time.Second
 			began := time.Now()
-			s := start(t, &peer{answer: serving(lived, io.EOF)}, Backoff{Max: 2 * time.Second, Timeout: budget})
+			s := start(t, &peer{answer: servingFor(lived, io.EOF)}, Backoff{Max: 2 * time.Second, Timeout: budget})
 			stop := stopped(t, s)
 			require.Equal(t, time.Since(began), stop.Down)
 			require.GreaterOrEqual(t, stop.Down, budget)
@@ -189,7 +189,7 @@ func TestSupervisorBoundsAttempts(t *testing.T) {
 		began := time.Now()
 		p := &peer{answer: func(ctx context.Context, n int) (*fakeSession, error) {
 			if n == 1 {
-				return silent(ctx, n)
+				return mute(ctx, n)
 			}
 			return newFake(), nil
 		}}

@@ -1,0 +1,117 @@
+package moq
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/relay"
+	"github.com/remoq/moq/pubsub"
+)
+
+// traffic is what a session carries while it is watched.
+type traffic struct {
+	name string
+	rate int // frames a second; 0: idle
+	read bool
+}
+
+var loads = []traffic{
+	{"idle", 0, false},
+	{"publishing 30 a second", 30, false},
+	{"publishing 1000 a second", 1000, false},
+	{"reading 30 a second", 30, true},
+	{"reading 1000 a second", 1000, true},
+}
+
+// watchedClient connects a client under test that carries the traffic, beside another one
+// that is its counterpart. It returns the sockets that the first one makes.
+func (b *bed) watchedClient(t *testing.T, load traffic, config Config) (*Reconnect, *sockets) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var busy sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		busy.Wait()
+	})
+	source, sink := pubsub.NewOrigin(), pubsub.NewOrigin()
+	clock, err := source.CreateBroadcast("clock")
+	require.NoError(t, err)
+	track, err := clock.CreateTrack("ticks", pubsub.TrackInfo{})
+	require.NoError(t, err)
+	require.NoError(t, clock.Announce())
+	publish, subscribe := config, config
+	publish.Publish, subscribe.Subscribe = source, sink
+	d := new(sockets)
+	watched := &publish
+	if load.read {
+		watched = &subscribe
+	}
+	watched.ListenPacket = d.listenOn(b.net)
+	reader := b.client(subscribe).Reconnect(t.Context(), b.url())
+	writer := b.client(publish).Reconnect(t.Context(), b.url())
+	if load.rate > 0 {
+		busy.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				_ = track.WriteNow(make([]byte, 100))
+				time.Sleep(time.Second / time.Duration(load.rate))
+			}
+		})
+		follower := sink.Follow("clock", "ticks", pubsub.FollowOptions{})
+		busy.Go(func() {
+			defer follower.Close()
+			for _, err := range follower.Groups(ctx) {
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	for _, r := range []*Reconnect{reader, writer} {
+		_, err := r.Session(t.Context())
+		require.NoError(t, err)
+	}
+	if load.read {
+		return reader, d
+	}
+	return writer, d
+}
+
+// P3: how soon a black hole is noticed. Times are from the last packet that came.
+func TestDetectsBlackHole(t *testing.T) {
+	const keepAlive = defaultKeepAlive
+	for _, rtt := range []time.Duration{time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond, 1500 * time.Millisecond} {
+		for _, load := range loads {
+			t.Run(fmt.Sprintf("%v/%s", rtt, load.name), func(t *testing.T) {
+				hedge := max(3*time.Second, keepAlive+2*rtt)
+				if load.rate > 0 {
+					hedge = max(500*time.Millisecond, 3*rtt)
+				}
+				down := max(5*time.Second, keepAlive+4*rtt)
+				warm := 10*time.Second + 6*rtt // until only its own traffic is remembered
+				for phase := range 1 + 60/max(30, load.rate) {
+					onPath(t, rtt/2, relay.Config{}, func(t *testing.T, b *bed) {
+						r, d := b.watchedClient(t, load, Config{Backoff: Eager()})
+						time.Sleep(warm + time.Duration(phase)*617*time.Millisecond + rand.N(time.Second))
+						require.Len(t, d.seen(), 1, "it was left alone")
+						b.net.Dark(true)
+						for state := range r.States(t.Context()) {
+							if state.Losses > 0 {
+								break
+							}
+						}
+						lost, all := time.Now(), d.seen()
+						last := all[0].heard()
+						require.LessOrEqual(t, all[1].made.Sub(last), hedge, "second dial")
+						require.LessOrEqual(t, lost.Sub(last), down, "down")
+						t.Logf("dial %v of %v, down %v of %v", all[1].made.Sub(last), hedge, lost.Sub(last), down)
+					})
+				}
+			})
+		}
+	}
+}
