@@ -79,7 +79,7 @@ func (s *supervisor[S]) established(session S) {
 func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 	if !old.silent {
 		s.board.withdraw(0)
-		s.retire(old.session.Close)
+		s.retire(old)
 		s.calm(old)
 		s.renewals.reset()
 		return EventReplaced
@@ -87,7 +87,7 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 	s.board.withdraw(1)
 	s.wentQuiet(old)
 	s.downSince, s.last = s.quiet.last, old.silence()
-	s.retire(func() error { old.session.abandon(); return nil })
+	s.abandon(old, s.last)
 	s.calm(old)
 	return EventConnected
 }
@@ -181,9 +181,9 @@ func (s *supervisor[S]) woke() {
 // deceased: Migrating → Connecting, or Connected → Waiting, since the session was silent
 // for too long.
 func (s *supervisor[S]) deceased() {
-	old := s.live
-	s.retire(func() error { old.session.abandon(); return nil })
-	s.lost(old.silence())
+	silence := s.live.silence()
+	s.abandon(s.live, silence)
+	s.lost(silence)
 }
 
 // silence is why a session was given up that had nothing to say any more.
@@ -315,7 +315,7 @@ func (s *supervisor[S]) paused() {
 	s.drop()
 	if s.live != nil {
 		s.board.withdraw(0)
-		s.retire(s.live.session.Close)
+		s.retire(s.live)
 		s.live = nil
 	}
 	s.retryAt, s.remindAt, s.downSince = time.Time{}, time.Time{}, time.Time{}

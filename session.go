@@ -79,7 +79,7 @@ func (s *Session) Stats() Stats {
 }
 
 // abandon implements liveSession.
-func (s *Session) abandon() { s.inner.Abort(SessionNoError, "abandoned") }
+func (s *Session) abandon(cause error) { s.inner.Abandon(cause) }
 
 // life implements liveSession.
 func (s *Session) life() (since, till time.Time) { return s.since, s.till }

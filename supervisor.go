@@ -14,7 +14,7 @@ type liveSession interface {
 	Closed() <-chan struct{}       // closed when everything of it has ended
 	Err() error                    // after Closed; nil after a local Close
 	Close() error                  // lets what is finished leave; returns after Closed
-	abandon()                      // does not; returns after Closed
+	abandon(cause error)           // does not; returns after Closed, and Err is the cause
 	watch() pulse                  // begins to judge its silence; called once
 	life() (since, till time.Time) // of its credential; zero: it does not expire
 }
@@ -289,7 +289,7 @@ func (s *supervisor[S]) leave() {
 	s.drop()
 	if s.live != nil {
 		s.board.withdraw(0)
-		s.retire(s.live.session.Close)
+		s.retire(s.live)
 		s.live = nil
 	}
 	s.work.Wait()
@@ -317,14 +317,19 @@ func stopError(err error) error {
 	return err
 }
 
-// retire waits, on a goroutine of its own, until a session has ended that nobody uses any
-// more.
-func (s *supervisor[S]) retire(end func() error) {
-	session := s.live.session
+// retire closes a session in good order, on a goroutine of its own.
+func (s *supervisor[S]) retire(old *serving[S]) {
 	s.work.Go(func() {
-		_ = end()
-		<-session.Closed()
-		s.bury(session)
+		_ = old.session.Close()
+		s.bury(old.session)
+	})
+}
+
+// abandon ends a session that nobody would hear the last words of.
+func (s *supervisor[S]) abandon(old *serving[S], cause error) {
+	s.work.Go(func() {
+		old.session.abandon(cause)
+		s.bury(old.session)
 	})
 }
 

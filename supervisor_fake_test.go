@@ -123,8 +123,8 @@ func (s *fakeSession) Close() error {
 	return nil
 }
 
-func (s *fakeSession) abandon()     { s.end(nil) }
-func (s *fakeSession) watch() pulse { return s.pulse }
+func (s *fakeSession) abandon(cause error) { s.end(cause) }
+func (s *fakeSession) watch() pulse        { return s.pulse }
 
 func (s *fakeSession) life() (since, till time.Time) {
 	if s.expires == 0 {

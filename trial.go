@@ -87,8 +87,7 @@ func (s *supervisor[S]) begin(why purpose) {
 // waste ends a session that nobody wants any more.
 func (s *supervisor[S]) waste(r result[S]) {
 	if r.err == nil {
-		r.session.abandon()
-		<-r.session.Closed()
+		r.session.abandon(errUnwanted)
 		s.bury(r.session)
 	}
 }

@@ -16,7 +16,7 @@ const maxReason = 512
 func closeCode(err error) (moqerr.SessionCode, string) {
 	var ended *moqerr.SessionError
 	switch {
-	case errors.Is(err, moqerr.ErrClosed), errors.Is(err, context.Canceled):
+	case errors.Is(err, moqerr.ErrClosed), errors.Is(err, context.Canceled), isAbandoned(err):
 		return moqerr.SessionNoError, ""
 	case errors.As(err, &ended) && !ended.Remote:
 		return ended.Code, ended.Reason[:min(len(ended.Reason), maxReason)]
@@ -34,6 +34,17 @@ func refusal(err error) error {
 		return err
 	}
 	return &moqerr.SessionError{Code: moqerr.SessionUnauthorized, Reason: err.Error()}
+}
+
+// abandoned is the end of a session that we gave up for a reason that is not the peer's
+// business.
+type abandoned struct{ error }
+
+func (e *abandoned) Unwrap() error { return e.error }
+
+func isAbandoned(err error) bool {
+	var a *abandoned
+	return errors.As(err, &a)
 }
 
 func remote(err error) bool {

@@ -231,6 +231,13 @@ func (s *Session) Abort(code moqerr.SessionCode, reason string) {
 	<-s.done
 }
 
+// Abandon ends the session at once because of cause, which becomes its Err, and waits. The
+// peer is told no more than that it is over.
+func (s *Session) Abandon(cause error) {
+	s.fail(&abandoned{cause})
+	<-s.done
+}
+
 // GoingAway is closed when the peer has sent GOAWAY (moq-lite.md §4.8).
 func (s *Session) GoingAway() <-chan struct{} { return s.goingAway }
 
