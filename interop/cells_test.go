@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remoq/moq"
+	"github.com/remoq/moq/internal/peers"
 )
 
 // Cell is one way to combine peers: who writes, through what, who reads.
@@ -36,14 +37,14 @@ func cells() []Cell {
 	for _, carrier := range []string{"https", "moqt"} {
 		for _, version := range []moq.Version{moq.Lite06, moq.Lite05} {
 			for _, pair := range [][2]string{{"ours", "ours"}, {"clock", "ours"}, {"ours", "clock"}, {"python", "ours"}, {"ours", "python"}} {
-				all = append(all, Cell{pair[0], relayNew, pair[1], carrier, version})
+				all = append(all, Cell{pair[0], peers.MoqRelay, pair[1], carrier, version})
 			}
 			for _, pair := range [][2]string{{"ours", "ours"}, {"python", "ours"}, {"ours", "python"}} {
 				all = append(all, Cell{pair[0], "python", pair[1], carrier, version})
 			}
 		}
 		for _, pair := range [][2]string{{"ours", "ours"}, {"clock", "ours"}, {"ours", "clock"}, {"python", "ours"}, {"ours", "python"}} {
-			all = append(all, Cell{pair[0], relayOld, pair[1], carrier, moq.Lite05})
+			all = append(all, Cell{pair[0], peers.MoqRelay14, pair[1], carrier, moq.Lite05})
 		}
 	}
 	return all
@@ -54,7 +55,7 @@ func cells() []Cell {
 func (c Cell) hub(t *testing.T) (*Relay, *Python) {
 	t.Helper()
 	if c.Hub != "python" {
-		return startRelay(t, RelayOptions{Binary: c.Hub}), nil
+		return startRelay(t, peers.RelayOptions{Binary: c.Hub}), nil
 	}
 	switch {
 	case c.Writer == "python":

@@ -10,14 +10,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/peers"
 )
 
 // startClock runs upstream's clock: role is "publish" or "subscribe".
 func startClock(t *testing.T, r *Relay, carrier, version, role, broadcast, track string) *Process {
 	t.Helper()
-	return start(t, "clock "+role, peer(t, clockBin),
+	return start(t, "clock "+role, peer(t, peers.Clock),
 		"--connect", r.URL(carrier), "--connect-version", version,
-		"--connect-tls-fingerprint", r.cert.Fingerprint, "--connect-websocket-enabled=false",
+		"--connect-tls-fingerprint", r.Certificate.Fingerprint, "--connect-websocket-enabled=false",
 		"--broadcast", broadcast, "--track", track, role)
 }
 
@@ -117,7 +119,7 @@ func (p *Process) awaitLog(ctx context.Context, text string) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-p.done:
+		case <-p.Done():
 			return strings.Contains(p.Log(), text)
 		default:
 			pause(ctx, 20*time.Millisecond)

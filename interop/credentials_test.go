@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remoq/moq"
+	"github.com/remoq/moq/internal/peers"
 	"github.com/remoq/moq/pubsub"
 )
 
@@ -21,7 +22,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
 			auth := startAuthServer(t)
-			r := startRelay(t, RelayOptions{AuthURL: auth.URL})
+			r := startRelay(t, peers.RelayOptions{AuthURL: auth.URL})
 			client := newClient(t, r, "client", moq.Config{
 				Publish: pubsub.NewOrigin(),
 				Backoff: moq.Backoff{Initial: 200 * time.Millisecond, Max: 400 * time.Millisecond},

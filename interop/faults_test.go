@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remoq/moq"
+	"github.com/remoq/moq/internal/peers"
 	"github.com/remoq/moq/pubsub"
 )
 
@@ -50,7 +51,7 @@ func TestFaults(t *testing.T) {
 		for _, carrier := range []string{"https", "moqt"} {
 			t.Run(f.Name+" "+carrier, func(t *testing.T) {
 				t.Parallel()
-				p := startPair(t, startRelay(t, RelayOptions{Drain: f.Drain}), carrier)
+				p := startPair(t, startRelay(t, peers.RelayOptions{Drain: f.Drain}), carrier)
 				p.awaitFrames(t, 250, 15*time.Second)
 				lost := p.sessions(t)
 				f.End(p.relay)

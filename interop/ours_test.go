@@ -23,7 +23,7 @@ import (
 // shown when the test fails.
 func newClient(t *testing.T, r *Relay, name string, c moq.Config) *moq.Client {
 	t.Helper()
-	c.Fingerprints = []string{r.cert.Fingerprint}
+	c.Fingerprints = []string{r.Certificate.Fingerprint}
 	log := new(logBuffer)
 	c.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := moq.NewClient(c)

@@ -9,17 +9,19 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/peers"
 )
 
 // These tests prove the peers and this harness without our library: what fails
 // here is not its fault.
 
 func TestProofPythonThroughRelay(t *testing.T) {
-	for _, binary := range []string{relayNew, relayOld} {
+	for _, binary := range []string{peers.MoqRelay, peers.MoqRelay14} {
 		for _, carrier := range []string{"https", "moqt"} {
 			t.Run(binary[:len("moq-relay-0.17")]+" "+carrier, func(t *testing.T) {
 				t.Parallel()
-				r := startRelay(t, RelayOptions{Binary: binary})
+				r := startRelay(t, peers.RelayOptions{Binary: binary})
 				reader := startPythonClient(t, r, carrier, "subscribe", "--path", "a/b", "--unknown", "nope")
 				writer := startPythonClient(t, r, carrier, "publish", "--path", "a/b", "--frames", "20")
 				reader.AwaitNamed(t, 10*time.Second, "subscribed")
@@ -43,7 +45,7 @@ func TestProofOfTheNegativeControl(t *testing.T) {
 	for flag, says := range map[string]string{"--damage": "SHA-256", "--drop": "frame 8 of group 2 was delivered as number 7"} {
 		t.Run(flag, func(t *testing.T) {
 			t.Parallel()
-			r := startRelay(t, RelayOptions{})
+			r := startRelay(t, peers.RelayOptions{})
 			reader := startPythonClient(t, r, "https", "subscribe")
 			writer := startPythonClient(t, r, "https", "publish", "--frames", "10", flag, "2", "7")
 			reader.AwaitNamed(t, 10*time.Second, "subscribed")
@@ -60,7 +62,7 @@ func TestProofClockThroughRelay(t *testing.T) {
 	for _, carrier := range []string{"https", "moqt"} {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
-			r := startRelay(t, RelayOptions{})
+			r := startRelay(t, peers.RelayOptions{})
 			startClock(t, r, carrier, "moq-lite-06", "publish", "clock", "seconds")
 			reader := startClock(t, r, carrier, "moq-lite-06", "subscribe", "clock", "seconds")
 			new(Ticks).read(t, 3, reader.Line)
@@ -74,10 +76,10 @@ func TestProofClockThroughRelay(t *testing.T) {
 
 func TestProofRelayRestartsOnItsPort(t *testing.T) {
 	t.Parallel()
-	r := startRelay(t, RelayOptions{})
+	r := startRelay(t, peers.RelayOptions{})
 	for _, end := range []func(){r.Kill, r.Terminate} {
 		end()
-		_, err := r.fingerprint(within(t, time.Second))
+		_, err := r.Serves(within(t, time.Second))
 		require.Error(t, err, "the relay is still there")
 		r.Restart(t, 50*time.Millisecond) // fails unless the certificate is the same
 	}
@@ -86,9 +88,9 @@ func TestProofRelayRestartsOnItsPort(t *testing.T) {
 func TestProofAuthServerIsAsked(t *testing.T) {
 	t.Parallel()
 	auth := startAuthServer(t)
-	r := startRelay(t, RelayOptions{AuthURL: auth.URL})
+	r := startRelay(t, peers.RelayOptions{AuthURL: auth.URL})
 	client := func(token string) *Python {
-		return startPython(t, "publish", "--url", r.tokenURL("https", token), "--fingerprint", r.cert.Fingerprint)
+		return startPython(t, "publish", "--url", r.tokenURL("https", token), "--fingerprint", r.Certificate.Fingerprint)
 	}
 	client("good").AwaitNamed(t, 10*time.Second, "announced")
 	refused := client("bad").AwaitNamed(t, 10*time.Second, "error")
@@ -101,6 +103,6 @@ func TestProofAuthServerIsAsked(t *testing.T) {
 	require.Equal(t, "jwt=good", asked[0].Query)
 
 	auth.SetDown(true)
-	_, err := get(within(t, time.Second), "http://"+r.Addr+"/announced")
+	_, err := peers.Get(within(t, time.Second), "http://"+r.Addr+"/announced")
 	require.ErrorContains(t, err, fmt.Sprint("status ", http.StatusBadGateway))
 }

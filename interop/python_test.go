@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/peers"
 )
 
 // Python is peer.py: a client or a server of the Python package moq-rs.
@@ -49,22 +51,23 @@ func startPython(t *testing.T, role string, args ...string) *Python {
 	here, err := os.Getwd()
 	require.NoError(t, err)
 	args = append([]string{filepath.Join(here, "peer.py"), role}, args...)
-	return &Python{Process: start(t, "peer.py "+role, peer(t, python), args...)}
+	return &Python{Process: start(t, "peer.py "+role, peer(t, peers.Python), args...)}
 }
 
 // startPythonServer runs the shared-origin server; args may give it a role of its own.
 func startPythonServer(t *testing.T, args ...string) (*Python, *Relay) {
 	t.Helper()
-	cert := newCertificate(t)
+	cert, err := peers.WriteCertificate(t.TempDir())
+	require.NoError(t, err)
 	p := startPython(t, "server", append([]string{"--cert", cert.Cert, "--key", cert.Key}, args...)...)
 	e := p.Await(t, 20*time.Second, func(e Event) bool { return e.Event == "listening" })
-	return p, &Relay{cert: cert, Addr: e.Address, process: p.Process}
+	return p, &Relay{&peers.Relay{Certificate: cert, Addr: e.Address}}
 }
 
 // startPythonClient connects a publisher or a subscriber to a relay.
 func startPythonClient(t *testing.T, r *Relay, carrier, role string, args ...string) *Python {
 	t.Helper()
-	args = append([]string{"--url", r.URL(carrier), "--fingerprint", r.cert.Fingerprint}, args...)
+	args = append([]string{"--url", r.URL(carrier), "--fingerprint", r.Certificate.Fingerprint}, args...)
 	return startPython(t, role, args...)
 }
 
@@ -98,7 +101,7 @@ func (p *Python) await(ctx context.Context, fits func(Event) bool) (Event, error
 		case fits(e):
 			return e, nil
 		case e.Event == "error" || e.Event == "track_error":
-			return Event{}, fmt.Errorf("%s: %w", p.name, e.Error)
+			return Event{}, fmt.Errorf("%s: %w", p.Name(), e.Error)
 		}
 		p.backlog = append(p.backlog, e)
 	}
@@ -119,14 +122,14 @@ func (p *Python) next(ctx context.Context) (Event, error) {
 func (p *Python) event(ctx context.Context) (Event, error) {
 	line, err := p.Line(ctx)
 	if errors.Is(err, io.EOF) {
-		return Event{}, fmt.Errorf("%s ended", p.name)
+		return Event{}, fmt.Errorf("%s ended", p.Name())
 	}
 	if err != nil {
 		return Event{}, err
 	}
 	var e Event
 	if err := json.Unmarshal([]byte(line), &e); err != nil {
-		return Event{}, fmt.Errorf("%s printed %q: %w", p.name, line, err)
+		return Event{}, fmt.Errorf("%s printed %q: %w", p.Name(), line, err)
 	}
 	if e.Event == "frame" {
 		_ = p.Ledger.Add(e.Group, e.Frame, []byte(e.Payload))
