@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/remoq/moq/bench/figures"
 	"github.com/remoq/moq/pubsub"
 )
 
@@ -35,7 +36,7 @@ func TestAllocs(t *testing.T) {
 			require.NoError(t, err)
 			ceiling, ok := ceilings[r.name]
 			require.True(t, ok)
-			require.LessOrEqual(t, median(res.figures), ceiling*raceFactor)
+			require.LessOrEqual(t, figures.Median(res.figures), ceiling*raceFactor)
 		})
 	}
 	require.Equal(t, len(ceilings), measured)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/remoq/moq/bench/figures"
 )
 
 // result is a row's samples: ours, base and figures go together by index.
@@ -38,9 +40,9 @@ func (r row) compare(ctx context.Context, pairs int, d time.Duration) (res resul
 
 // line is the row as the table shows it.
 func (r row) line(res result) string {
-	mid := median(res.figures)
+	mid := figures.Median(res.figures)
 	span := "-"
-	if low, high, ok := interval(res.figures); ok {
+	if low, high, ok := figures.Interval(res.figures); ok {
 		span = fmt.Sprintf(r.figure.result+" .. "+r.figure.result, low, high)
 	}
 	verdict := "met"
@@ -48,5 +50,5 @@ func (r row) line(res result) string {
 		verdict = "MISSED"
 	}
 	return fmt.Sprintf("%s\t%s\t"+r.figure.sample+"\t"+r.figure.sample+"\t%s\t"+r.figure.result+"\t%s\t%s\t%s",
-		r.name, r.what, median(res.ours), median(res.base), r.figure.unit, mid, span, r.target, verdict)
+		r.name, r.what, figures.Median(res.ours), figures.Median(res.base), r.figure.unit, mid, span, r.target, verdict)
 }

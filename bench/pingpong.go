@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/remoq/moq/bench/figures"
 )
 
 // delay sends frames one at a time for about d, each once the one before has arrived,
@@ -35,5 +37,5 @@ func (a *arm) delay(d time.Duration) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return median(took), nil
+	return figures.Median(took), nil
 }
