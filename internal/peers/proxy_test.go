@@ -128,7 +128,7 @@ func TestProxyBlackHolesOneFlowForEver(t *testing.T) {
 	a.silence(t, "still?")
 }
 
-func TestProxyBlackHolesWhatTheUpstreamSends(t *testing.T) {
+func TestProxyBlackHolesBothDirections(t *testing.T) {
 	upstream, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	defer upstream.Close()
@@ -142,6 +142,9 @@ func TestProxyBlackHolesWhatTheUpstreamSends(t *testing.T) {
 	_, err = upstream.WriteToUDPAddrPort([]byte("late"), from)
 	require.NoError(t, err)
 	a.silence(t, "x")
+	require.NoError(t, upstream.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+	_, _, err = upstream.ReadFromUDPAddrPort(make([]byte, 10))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the upstream still hears the client")
 }
 
 func TestProxyBlackHolesAllAndAdmitsNew(t *testing.T) {
