@@ -4,18 +4,21 @@ package interop
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// AuthServer decides for a relay who is admitted: the token "good" is. It speaks
-// the contract of --auth-url: one JSON POST for each event of a session, of which
-// "connect" is answered with a grant or a refusal.
+// AuthServer decides for a relay who is admitted: the token "good" is, and one that
+// [timedToken] made is until its time is over. It speaks the contract of --auth-url: one
+// JSON POST for each event of a session, of which "connect" is answered with a grant or
+// a refusal.
 type AuthServer struct {
 	URL string
 
@@ -31,6 +34,19 @@ type authRequest struct {
 type authGrant struct {
 	Publish   []string `json:"publish"`
 	Subscribe []string `json:"subscribe"`
+	Expires   int64    `json:"expires,omitempty"` // in seconds since 1970
+}
+
+// timedToken is a token that is good until then, a whole second.
+func timedToken(until time.Time) string { return fmt.Sprintf("until-%d", until.Unix()) }
+
+// expiry returns when a token ends, 0 if it does not, and whether it is good now.
+func expiry(token string) (until int64, good bool) {
+	if token == "good" {
+		return 0, true
+	}
+	_, err := fmt.Sscanf(token, "until-%d", &until)
+	return until, err == nil && time.Now().Unix() < until
 }
 
 func startAuthServer(t *testing.T) *AuthServer {
@@ -69,28 +85,27 @@ func (a *AuthServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch status := a.decide(request); status {
+	switch status, until := a.decide(request); status {
 	case http.StatusOK:
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(authGrant{Publish: []string{"**"}, Subscribe: []string{"**"}})
+		_ = json.NewEncoder(w).Encode(authGrant{Publish: []string{"**"}, Subscribe: []string{"**"}, Expires: until})
 	default:
 		w.WriteHeader(status)
 	}
 }
 
-func (a *AuthServer) decide(r authRequest) int {
+func (a *AuthServer) decide(r authRequest) (status int, until int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked = append(a.asked, r)
-	query, err := url.ParseQuery(r.Query)
-	switch {
-	case a.down:
-		return http.StatusInternalServerError
-	case err == nil && query.Get("jwt") == "good":
-		return http.StatusOK
-	default:
-		return http.StatusUnauthorized
+	if a.down {
+		return http.StatusInternalServerError, 0
 	}
+	query, err := url.ParseQuery(r.Query)
+	if until, good := expiry(query.Get("jwt")); err == nil && good {
+		return http.StatusOK, until
+	}
+	return http.StatusUnauthorized, 0
 }
 
 // tokenURL is the relay's address with a token.
@@ -100,9 +115,17 @@ func (r *Relay) tokenURL(carrier, token string) string {
 
 func TestAuthServerDecides(t *testing.T) {
 	a := startAuthServer(t)
-	require.Equal(t, http.StatusOK, a.decide(authRequest{Query: "jwt=good"}))
-	require.Equal(t, http.StatusUnauthorized, a.decide(authRequest{Query: "jwt=bad"}))
-	require.Equal(t, http.StatusUnauthorized, a.decide(authRequest{}))
+	soon := time.Now().Add(time.Minute)
+	for query, want := range map[string]int{
+		"jwt=good": http.StatusOK, "jwt=bad": http.StatusUnauthorized, "": http.StatusUnauthorized,
+		"jwt=" + timedToken(soon): http.StatusOK, "jwt=" + timedToken(time.Now()): http.StatusUnauthorized,
+	} {
+		status, _ := a.decide(authRequest{Query: query})
+		require.Equal(t, want, status, query)
+	}
+	_, until := a.decide(authRequest{Query: "jwt=" + timedToken(soon)})
+	require.Equal(t, soon.Unix(), until)
 	a.SetDown(true)
-	require.Equal(t, http.StatusInternalServerError, a.decide(authRequest{Query: "jwt=good"}))
+	status, _ := a.decide(authRequest{Query: "jwt=good"})
+	require.Equal(t, http.StatusInternalServerError, status)
 }

@@ -116,6 +116,12 @@ type Pair struct {
 
 func startPair(t *testing.T, r *Relay, carrier string) *Pair {
 	t.Helper()
+	return startPairWith(t, r, r.URL(carrier), moq.Config{}, moq.Config{}, pubsub.FollowOptions{})
+}
+
+// startPairWith starts a publisher and a subscriber with settings of their own.
+func startPairWith(t *testing.T, r *Relay, url string, publish, subscribe moq.Config, o pubsub.FollowOptions) *Pair {
+	t.Helper()
 	p := &Pair{
 		relay: r, stop: make(chan struct{}), wrote: make(chan error, 1), read: make(chan error, 1),
 		arrival: make(chan struct{}, 1),
@@ -128,11 +134,12 @@ func startPair(t *testing.T, r *Relay, carrier string) *Pair {
 	require.NoError(t, b.Announce())
 
 	ctx, cancel := context.WithCancel(context.Background())
-	p.publisher = newClient(t, r, "publisher", moq.Config{Publish: out}).Reconnect(ctx, r.URL(carrier))
-	p.subscriber = newClient(t, r, "subscriber", moq.Config{Subscribe: in}).Reconnect(ctx, r.URL(carrier))
+	publish.Publish, subscribe.Subscribe = out, in
+	p.publisher = newClient(t, r, "publisher", publish).Reconnect(ctx, url)
+	p.subscriber = newClient(t, r, "subscriber", subscribe).Reconnect(ctx, url)
 	var pumps sync.WaitGroup
 	t.Cleanup(func() { cancel(); pumps.Wait() })
-	follower := in.Follow(broadcast, track, pubsub.FollowOptions{Resume: pubsub.ResumeLive})
+	follower := in.Follow(broadcast, track, o)
 	pumps.Go(func() { p.read <- p.follow(ctx, follower) })
 	require.NoError(t, demanded(within(t, 15*time.Second), producer))
 	pumps.Go(func() { p.wrote <- p.write(ctx, producer) })
