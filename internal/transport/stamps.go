@@ -74,6 +74,3 @@ func (s *stamps) unreachable(error) {
 func (s *stamps) typical() time.Duration {
 	return time.Duration(max(s.gap.Load(), s.gapBefore.Load()))
 }
-
-// silence is how long nothing has come.
-func (s *stamps) silence() time.Duration { return time.Duration(s.now() - s.last.Load()) }
