@@ -98,29 +98,12 @@ func TestHerdEager(t *testing.T) {
 	h := stampede(Eager(), hiccup)
 	h.report(t, "Eager", hiccup)
 	require.LessOrEqual(t, h.crowd(0), 25.0)
-	// The target is 0.30 s. About one in nine has made its seven short waits when 3 s have
-	// passed, and already waits longer.
-	require.LessOrEqual(t, h.quantile(0.5), 320*time.Millisecond)
+	require.LessOrEqual(t, h.quantile(0.5), 300*time.Millisecond)
 
 	h = stampede(Eager(), breakage)
 	h.report(t, "Eager", breakage)
 	require.LessOrEqual(t, h.crowd(10*time.Second), 4.0)
 	require.LessOrEqual(t, h.crowd(0), 25.0)
-	require.LessOrEqual(t, h.quantile(0.99), 5*time.Second)
-}
-
-// What it would take to have half the fleet back 0.30 s after an outage of 3 s.
-func TestHerdHeldLonger(t *testing.T) {
-	policy := Eager()
-	policy.Hold = 9
-	h := stampede(policy, hiccup)
-	h.report(t, "Eager, Hold 9", hiccup)
-	require.LessOrEqual(t, h.quantile(0.5), 300*time.Millisecond)
-	require.LessOrEqual(t, h.crowd(0), 25.0)
-
-	h = stampede(policy, breakage)
-	h.report(t, "Eager, Hold 9", breakage)
-	require.LessOrEqual(t, h.crowd(10*time.Second), 4.0)
 	require.LessOrEqual(t, h.quantile(0.99), 5*time.Second)
 }
 

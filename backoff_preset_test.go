@@ -14,7 +14,7 @@ func TestPresets(t *testing.T) {
 		policy Backoff
 		delays []time.Duration
 	}{
-		{Eager(), []time.Duration{s, s, s, s, s, s, s, 2 * s, 4 * s, 5 * s, 5 * s, 5 * s}},
+		{Eager(), []time.Duration{s, s, s, s, s, s, s, s, s, 2 * s, 4 * s, 5 * s, 5 * s, 5 * s}},
 		{Gentle(), []time.Duration{5 * s, 5 * s, 5 * s, 5 * s, 5 * s, 5 * s, 5 * s, 5 * s, 5 * s}},
 	} {
 		require.NoError(t, test.policy.validate())

@@ -25,7 +25,7 @@ var forms = []struct {
 	text, json string
 }{
 	{"zero", Backoff{}, ``, `{}`},
-	{"eager", Eager(), `eager`, `{"initial":"1s","hold":7,"multiplier":2,"max":"5s"}`},
+	{"eager", Eager(), `eager`, `{"initial":"1s","hold":9,"multiplier":2,"max":"5s"}`},
 	{"gentle", Gentle(), `gentle`, `{"initial":"5s","multiplier":1,"max":"5s"}`},
 	{
 		"every field", every,
@@ -33,7 +33,7 @@ var forms = []struct {
 		`{"initial":"2s","hold":7,"multiplier":1.5,"max":"1m0s","first_timeout":"-1ns","timeout":"10m0s","stable_after":"1.5s"}`,
 	},
 	{"one field", Backoff{Max: time.Hour}, `max=1h0m0s`, `{"max":"1h0m0s"}`},
-	{"almost eager", Backoff{Initial: time.Second, Hold: 7, Max: 5 * time.Second}, `initial=1s,hold=7,max=5s`, `{"initial":"1s","hold":7,"max":"5s"}`},
+	{"almost eager", Backoff{Initial: time.Second, Hold: 9, Max: 5 * time.Second}, `initial=1s,hold=9,max=5s`, `{"initial":"1s","hold":9,"max":"5s"}`},
 	{"a large factor", Backoff{Multiplier: 1e300}, `multiplier=1e+300`, `{"multiplier":1e+300}`},
 	{"the longest", Backoff{Timeout: math.MaxInt64, Hold: math.MinInt}, `hold=-9223372036854775808,timeout=2562047h47m16.854775807s`, `{"hold":-9223372036854775808,"timeout":"2562047h47m16.854775807s"}`},
 	{"microseconds", Backoff{Initial: 1500 * time.Nanosecond}, `initial=1.5µs`, `{"initial":"1.5µs"}`},
@@ -66,7 +66,7 @@ func TestBackoffUnmarshalText(t *testing.T) {
 		" initial = 1s , hold = 7 ":         {Initial: time.Second, Hold: 7},
 		"timeout=10m,max=3s":                {Timeout: 10 * time.Minute, Max: 3 * time.Second},
 		"initial=0,hold=0":                  {},
-		"eager,timeout=10m":                 {Initial: time.Second, Hold: 7, Multiplier: 2, Max: 5 * time.Second, Timeout: 10 * time.Minute},
+		"eager,timeout=10m":                 {Initial: time.Second, Hold: 9, Multiplier: 2, Max: 5 * time.Second, Timeout: 10 * time.Minute},
 		"gentle, max=0s, hold=2":            {Initial: 5 * time.Second, Multiplier: 1, Hold: 2},
 		"initial=7s,max=8s,multiplier=1.25": {Initial: 7 * time.Second, Max: 8 * time.Second, Multiplier: 1.25},
 	} {
@@ -209,7 +209,7 @@ func TestBackoffTextVar(t *testing.T) {
 	require.NoError(t, fs.Parse(nil))
 	require.Equal(t, Gentle(), b)
 	require.NoError(t, fs.Parse([]string{"-backoff=eager,timeout=1h"}))
-	require.Equal(t, Backoff{Initial: time.Second, Hold: 7, Multiplier: 2, Max: 5 * time.Second, Timeout: time.Hour}, b)
+	require.Equal(t, Backoff{Initial: time.Second, Hold: 9, Multiplier: 2, Max: 5 * time.Second, Timeout: time.Hour}, b)
 	err := fs.Parse([]string{"-backoff=hold=x"})
 	require.NotErrorIs(t, err, flag.ErrHelp)
 	require.ErrorContains(t, err, "Backoff.Hold")

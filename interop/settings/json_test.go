@@ -15,7 +15,7 @@ const fullObject = `{"initial":"2s","hold":7,"multiplier":1.5,"max":"1m0s","firs
 func TestJSON(t *testing.T) {
 	for text, want := range map[string]file{
 		`{"url":"","backoff":` + fullObject + `}`:                                  {Backoff: full},
-		`{"url":"","backoff":{"initial":"1s","hold":7,"multiplier":2,"max":"5s"}}`: {Backoff: moq.Eager()},
+		`{"url":"","backoff":{"initial":"1s","hold":9,"multiplier":2,"max":"5s"}}`: {Backoff: moq.Eager()},
 		`{"url":"x"}`: {URL: "x"},
 	} {
 		decoder := json.NewDecoder(strings.NewReader(text))
