@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/remoq/moq/internal/netwatch"
 	"github.com/remoq/moq/internal/transport"
 )
 
@@ -23,6 +24,7 @@ type Client struct {
 	waker *waker
 
 	mu      sync.Mutex
+	unwatch func() // ends the watch over the machine's network; nil: none
 	closed  bool
 	owned   map[closer]struct{} // what Close has to end; may hold some that have ended
 	sweepAt int                 // size of owned at which those are removed
@@ -151,10 +153,21 @@ func (c *Client) Reconnect(ctx context.Context, url string) *Reconnect {
 		return s, err
 	}
 	r.supervisor = supervise(ctx, with)
+	c.watchNetwork()
 	if !c.own(r) {
 		_ = r.Close()
 	}
 	return r
+}
+
+// watchNetwork begins to look for changes of the machine's network, once, and unless the
+// sockets are not the machine's.
+func (c *Client) watchNetwork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unwatch == nil && c.config.ListenPacket == nil && !c.closed {
+		c.unwatch, _ = netwatch.Watch(c.check)
+	}
 }
 
 // check lets every supervisor look at its path.
@@ -195,6 +208,9 @@ func (c *Client) Close() error {
 	}
 	closing.Wait()
 	c.waker.stop()
+	if c.unwatch != nil {
+		c.unwatch()
+	}
 	return nil
 }
 
