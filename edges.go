@@ -96,7 +96,7 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 func (s *supervisor[S]) calm(old *serving[S]) {
 	if s.pacer.stable(time.Since(old.since)) {
 		s.pacer.reset()
-		s.refreshed = false
+		s.first, s.refreshed = nil, false
 	}
 }
 
@@ -316,6 +316,7 @@ func (s *supervisor[S]) paused() {
 	if s.live != nil {
 		s.board.withdraw(0)
 		s.retire(s.live)
+		s.calm(s.live)
 		s.live = nil
 	}
 	s.retryAt, s.remindAt, s.downSince = time.Time{}, time.Time{}, time.Time{}
@@ -335,8 +336,8 @@ func (s *supervisor[S]) resumed() {
 
 // count notes a failure and returns how long to wait after it.
 func (s *supervisor[S]) count(err error) time.Duration {
-	wait, failures := s.pacer.next()
-	if failures == 1 {
+	wait, _ := s.pacer.next()
+	if s.first == nil {
 		s.first, s.hailed = err, false
 	}
 	s.last = err
