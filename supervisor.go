@@ -245,7 +245,7 @@ func ending(ctx context.Context) error {
 // arm sets the timer to what is due first.
 func (s *supervisor[S]) arm() {
 	next := earliest(s.retryAt, s.remindAt)
-	if s.live != nil && s.try == nil {
+	if s.live.settled() && s.try == nil {
 		next = earliest(next, s.live.renewAt)
 	}
 	if s.live == nil && s.try != nil {
@@ -270,6 +270,9 @@ func reached(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
 
 // due does what the timer was set for.
 func (s *supervisor[S]) due() {
+	if s.board.read().state.Phase == Paused { // it rang before the pause
+		return
+	}
 	if reached(s.remindAt) {
 		s.remind()
 	}
@@ -278,7 +281,7 @@ func (s *supervisor[S]) due() {
 		s.gaveUp()
 	case reached(s.retryAt):
 		s.retry()
-	case s.live != nil && s.try == nil && reached(s.live.renewAt):
+	case s.live.settled() && s.try == nil && reached(s.live.renewAt):
 		s.attempt(renewing)
 	}
 }
@@ -346,6 +349,10 @@ func (l *serving[S]) closed() <-chan struct{} {
 	}
 	return l.session.Closed()
 }
+
+// settled reports whether there is a session that is heard. One that is silent has a
+// second attempt of its own, so its credential calls for none.
+func (l *serving[S]) settled() bool { return l != nil && !l.silent }
 
 func (l *serving[S]) changed() <-chan struct{} {
 	if l == nil {

@@ -1,0 +1,398 @@
+package moq
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var allPhases = []Phase{Connecting, Connected, Migrating, Waiting, Paused, Stopped}
+
+// inEachPhase runs f once for each phase, with the session of it, if there is one.
+func inEachPhase(t *testing.T, f func(t *testing.T, g *stage, s *fakeSession)) {
+	t.Helper()
+	for _, phase := range allPhases {
+		t.Run(phase.String(), func(t *testing.T) {
+			onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) { f(t, g, g.lead(phase)) })
+		})
+	}
+}
+
+// A kick ends the present wait, and does nothing else.
+func TestKick(t *testing.T) {
+	inEachPhase(t, func(t *testing.T, g *stage, s *fakeSession) {
+		before, dials := g.now(), g.attempts()
+		for range 3 {
+			g.kick()
+		}
+		if before.Phase == Waiting {
+			require.Equal(t, Connecting, g.now().Phase)
+			require.Equal(t, dials+1, g.attempts())
+			require.Equal(t, time.Now(), g.lastDial().began)
+			return
+		}
+		require.Equal(t, before, g.now())
+		require.Equal(t, dials, g.attempts())
+		if s != nil {
+			checks, _ := s.pulse.counts()
+			require.Zero(t, checks)
+		}
+	})
+}
+
+// A kick is never kept for a later wait, in whatever phase it came.
+func TestKickIsNotBuffered(t *testing.T) {
+	for _, phase := range []Phase{Connecting, Waiting, Connected, Migrating, Paused} {
+		t.Run(phase.String(), func(t *testing.T) {
+			onStage(t, supervision[*fakeSession]{backoff: Backoff{Initial: time.Hour, StableAfter: time.Second}}, func(t *testing.T, g *stage) {
+				s := g.lead(phase)
+				for range 3 {
+					g.kick()
+				}
+				synctest.Wait()
+				switch {
+				case phase == Paused:
+					g.setPause(false)
+				case s != nil:
+					s.end(io.EOF)
+				}
+				if g.now().Phase == Connecting {
+					g.fail(errDown)
+				}
+				state := g.after(time.Minute)
+				require.Equal(t, Waiting, state.Phase)
+				require.Greater(t, time.Until(state.RetryAt), time.Minute)
+			})
+		})
+	}
+}
+
+// Nor does one that comes while the loop is busy with a failure end the wait after it.
+func TestKickWhileTheLoopIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &peer{answer: down}
+		s := startWith(t.Context(), t, supervision[*fakeSession]{
+			dial: p.dial, backoff: Backoff{Initial: time.Hour},
+			classify: func(err error) rule {
+				time.Sleep(time.Second)
+				return ruleFor(err)
+			},
+		})
+		synctest.Wait()
+		require.Equal(t, Connecting, s.board.read().state.Phase)
+		s.kick()
+		time.Sleep(2 * time.Second)
+		require.Equal(t, Waiting, s.board.read().state.Phase)
+		require.Len(t, p.seen(), 1)
+	})
+}
+
+// Check probes what is live, and ends a wait.
+func TestCheck(t *testing.T) {
+	inEachPhase(t, func(t *testing.T, g *stage, s *fakeSession) {
+		before, dials := g.now(), g.attempts()
+		g.check()
+		after := g.now()
+		switch before.Phase {
+		case Waiting:
+			require.Equal(t, Connecting, after.Phase)
+			require.Equal(t, dials+1, g.attempts())
+		case Connected, Migrating:
+			checks, _ := s.pulse.counts()
+			require.Equal(t, 1, checks)
+			require.Equal(t, before, after)
+			require.Equal(t, dials, g.attempts())
+		default:
+			require.Equal(t, before, after)
+			require.Equal(t, dials, g.attempts())
+		}
+	})
+}
+
+// Redial means another session, in whatever phase it is asked for.
+func TestRedial(t *testing.T) {
+	inEachPhase(t, func(t *testing.T, g *stage, s *fakeSession) {
+		before, dials := g.now(), g.attempts()
+		answer := g.asking(t.Context())
+		another := g.asking(t.Context())
+		switch before.Phase {
+		case Stopped:
+			require.Equal(t, error(stopped(t, g.supervisor)), requireAnswer(t, answer))
+			return
+		case Paused:
+			require.Equal(t, before, g.after(time.Hour))
+			requireNoAnswer(t, answer)
+			g.setPause(false)
+			dials++
+		case Connected:
+			require.Equal(t, Migrating, g.now().Phase)
+			dials++
+		case Waiting:
+			require.Equal(t, Connecting, g.now().Phase)
+			dials++
+		case Connecting, Migrating: // the attempt under way will do
+			require.Equal(t, before, g.now())
+		}
+		require.Equal(t, dials, g.attempts())
+		requireNoAnswer(t, answer)
+		if before.Phase == Migrating {
+			g.feel(s, alive)
+			require.Equal(t, Migrating, g.now().Phase, "the dial goes on although the session woke")
+		}
+		g.give(newFake())
+		require.NoError(t, requireAnswer(t, answer))
+		require.NoError(t, requireAnswer(t, another))
+		after := g.now()
+		require.Equal(t, Connected, after.Phase)
+		require.Equal(t, before.Generation+1, after.Generation)
+		require.Zero(t, after.Losses, "make before break is no loss")
+		require.Equal(t, Connected, g.after(time.Hour).Phase)
+		require.Equal(t, dials, g.attempts())
+	})
+}
+
+// The old session serves until the new one is there, and is then closed in good order.
+func TestRedialMakesBeforeItBreaks(t *testing.T) {
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		old := g.lead(Connected)
+		old.drain = 700 * time.Millisecond
+		answer := g.asking(t.Context())
+		time.Sleep(time.Minute)
+		require.False(t, isClosed(old.closed))
+		require.Same(t, old, g.board.read().session)
+		next := g.give(newFake())
+		require.NoError(t, requireAnswer(t, answer))
+		require.Same(t, next, g.board.read().session)
+		require.False(t, isClosed(old.closed))
+		time.Sleep(old.drain)
+		synctest.Wait()
+		require.True(t, isClosed(old.closed), "it drained")
+		events := g.told()
+		require.Equal(t, EventReplaced, events[len(events)-1].Kind)
+		require.Zero(t, events[len(events)-1].Down)
+	})
+}
+
+// A failure is the answer, and the live session goes on.
+func TestRedialFails(t *testing.T) {
+	for _, phase := range []Phase{Connecting, Connected, Migrating, Waiting} {
+		t.Run(phase.String(), func(t *testing.T) {
+			onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+				s := g.lead(phase)
+				answer := g.asking(t.Context())
+				g.fail(io.ErrUnexpectedEOF)
+				require.Equal(t, io.ErrUnexpectedEOF, requireAnswer(t, answer))
+				if s == nil {
+					require.Equal(t, Waiting, g.now().Phase)
+					return
+				}
+				require.Equal(t, Connected, g.now().Phase)
+				require.False(t, isClosed(s.closed))
+				require.Zero(t, g.now().Losses)
+			})
+		})
+	}
+}
+
+// The session that is replaced may end meanwhile. The dial is then what reconnects.
+func TestRedialWhileTheSessionEnds(t *testing.T) {
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		s := g.lead(Connected)
+		answer := g.asking(t.Context())
+		s.end(io.EOF)
+		require.Equal(t, Connecting, g.now().Phase)
+		requireNoAnswer(t, answer)
+		g.give(newFake())
+		require.NoError(t, requireAnswer(t, answer))
+		require.Equal(t, uint64(1), g.now().Losses)
+		require.Equal(t, 2, g.attempts())
+	})
+}
+
+// Whoever asks with a short context does not call off what others wait for.
+func TestRedialContext(t *testing.T) {
+	for _, phase := range []Phase{Connecting, Connected, Migrating, Waiting, Paused} {
+		t.Run(phase.String(), func(t *testing.T) {
+			onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+				g.lead(phase)
+				short, cancel := context.WithTimeoutCause(t.Context(), time.Second, io.ErrNoProgress)
+				defer cancel()
+				answer, patient := g.asking(short), g.asking(t.Context())
+				time.Sleep(time.Second)
+				require.Equal(t, io.ErrNoProgress, requireAnswer(t, answer))
+				requireNoAnswer(t, patient)
+				g.setPause(false)
+				require.NoError(t, g.lastDial().ctx.Err())
+				g.give(newFake())
+				require.NoError(t, requireAnswer(t, patient))
+			})
+		})
+	}
+}
+
+// Pause calls everything off, and Resume begins anew.
+func TestPause(t *testing.T) {
+	inEachPhase(t, func(t *testing.T, g *stage, s *fakeSession) {
+		before, dials := g.now(), g.attempts()
+		attempt := g.lastDial()
+		state := g.setPause(true)
+		if before.Phase == Stopped {
+			require.Equal(t, before, state)
+			require.Equal(t, before, g.setPause(false))
+			return
+		}
+		require.Equal(t, Paused, state.Phase)
+		require.Zero(t, state.RetryAt)
+		require.Zero(t, state.Losses, "it was not lost")
+		require.False(t, g.board.read().live)
+		if before.Phase != Waiting {
+			require.Error(t, attempt.ctx.Err(), "the attempt has ended, or is called off")
+		}
+		if s != nil {
+			require.True(t, isClosed(s.closed))
+		}
+		require.Equal(t, Paused, g.after(1000*time.Hour).Phase)
+		require.Equal(t, dials, g.attempts())
+		g.setPause(true) // again: nothing
+		g.kick()
+		g.check()
+		require.Equal(t, state, g.now())
+
+		state = g.setPause(false)
+		require.Equal(t, Connecting, state.Phase)
+		require.Zero(t, state.Attempt, "a new outage")
+		require.Equal(t, dials+1, g.attempts())
+		require.Equal(t, time.Now(), g.lastDial().began)
+		g.give(newFake())
+		require.Equal(t, Connected, g.now().Phase)
+		require.Equal(t, before.Generation+1, g.now().Generation)
+		require.Zero(t, g.now().Losses)
+	})
+}
+
+// Resume is for a pause only.
+func TestResumeWithoutPause(t *testing.T) {
+	inEachPhase(t, func(t *testing.T, g *stage, _ *fakeSession) {
+		before, dials := g.now(), g.attempts()
+		if before.Phase == Paused {
+			return
+		}
+		require.Equal(t, before, g.setPause(false))
+		require.Equal(t, dials, g.attempts())
+	})
+}
+
+// A session drains while it is paused, and does not hold up Resume.
+func TestPauseDrains(t *testing.T) {
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		s := newFake()
+		s.drain = time.Second
+		g.give(s)
+		require.Equal(t, Paused, g.setPause(true).Phase)
+		require.False(t, isClosed(s.closed))
+		require.Equal(t, Connecting, g.setPause(false).Phase)
+		g.give(newFake())
+		require.Equal(t, Connected, g.after(time.Second).Phase)
+		require.True(t, isClosed(s.closed))
+		require.Zero(t, g.now().Losses)
+	})
+}
+
+// The last word counts, however fast they come, and none is lost.
+func TestPauseAndResumeInQuickSuccession(t *testing.T) {
+	for range 50 {
+		onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+			g.lead(allPhases[rand.N(5)])
+			on := false
+			for range 1 + rand.N(20) {
+				on = rand.N(2) == 0
+				g.setPaused(on)
+				if rand.N(3) == 0 {
+					synctest.Wait()
+				}
+			}
+			if on {
+				require.Equal(t, Paused, g.after(time.Hour).Phase)
+				return
+			}
+			require.NotEqual(t, Paused, g.after(time.Hour).Phase)
+			require.NotZero(t, g.attempts())
+		})
+	}
+}
+
+// The time to give up does not run while it is paused, and begins anew with Resume.
+func TestPauseStopsTheClock(t *testing.T) {
+	const budget = 10 * time.Second
+	for _, phase := range []Phase{Connecting, Waiting, Connected} {
+		t.Run(phase.String(), func(t *testing.T) {
+			with := supervision[*fakeSession]{backoff: Backoff{Initial: time.Hour, Timeout: budget, StableAfter: time.Second}}
+			onStage(t, with, func(t *testing.T, g *stage) {
+				g.lead(phase)
+				time.Sleep(budget - 1)
+				g.setPause(true)
+				require.Equal(t, Paused, g.after(1000*time.Hour).Phase)
+				g.setPause(false)
+				require.Equal(t, time.Now().Add(budget), g.now().GiveUpAt)
+				resumed := time.Now()
+				stop := stopped(t, g.supervisor)
+				require.Equal(t, budget, time.Since(resumed))
+				require.Equal(t, budget, stop.Down)
+				require.Equal(t, 1, stop.Attempts)
+				require.ErrorIs(t, stop.First, context.DeadlineExceeded, "what came before the pause is over")
+			})
+		})
+	}
+}
+
+// A pause at the very moment of giving up comes before it or after it, not both.
+func TestPauseAsTheTimeIsUp(t *testing.T) {
+	const budget = 10 * time.Second
+	paused := 0
+	for range 200 {
+		onStage(t, supervision[*fakeSession]{backoff: Backoff{Initial: time.Hour, Timeout: budget}}, func(t *testing.T, g *stage) {
+			g.fail(errDown)
+			time.Sleep(budget)
+			g.setPaused(true)
+			var phases []Phase
+			for state := range g.board.states(t.Context()) {
+				if phases = append(phases, state.Phase); state.Phase == Paused {
+					paused++
+					require.Equal(t, Paused, g.after(time.Hour).Phase, "it did not give up meanwhile")
+					break
+				}
+			}
+		})
+	}
+	require.NotZero(t, paused)
+}
+
+// A pause does not undo what a stable session has proven: the address is right, and an
+// outage has the longer time.
+func TestPauseOfAProvenSession(t *testing.T) {
+	with := supervision[*fakeSession]{backoff: Backoff{FirstTimeout: time.Second, Timeout: time.Hour}}
+	onStage(t, with, func(t *testing.T, g *stage) {
+		g.lead(Paused)
+		state := g.setPause(false)
+		require.Equal(t, time.Now().Add(time.Hour), state.GiveUpAt)
+	})
+}
+
+// Close and the program's end reach it in a pause as well.
+func TestCloseWhilePaused(t *testing.T) {
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		g.lead(Paused)
+		answer := g.asking(t.Context())
+		g.close()
+		require.Equal(t, ErrClosed, requireAnswer(t, answer))
+		require.NoError(t, g.board.read().err)
+		require.Equal(t, Stopped, g.now().Phase)
+		require.Equal(t, ErrClosed, g.redial(t.Context()))
+		require.Equal(t, Stopped, g.setPause(true).Phase)
+	})
+}
