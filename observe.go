@@ -87,12 +87,21 @@ func (n *news) add(e Event) {
 }
 
 // run tells the observer, one event after the other, until all was told after the end.
+// An observer that ends its goroutine gets another one.
 func (n *news) run() {
-	defer close(n.done)
+	over := false
+	defer func() {
+		if over {
+			close(n.done)
+			return
+		}
+		ring(n.bell)
+		go n.run()
+	}()
 	for range n.bell {
 		for {
-			e, any, over := n.next()
-			if !any && over {
+			e, any, end := n.next()
+			if over = end && !any; over {
 				return
 			}
 			if !any {
@@ -126,7 +135,7 @@ func (n *news) tell(e Event) {
 }
 
 // close gives the observer hookGrace to hear the rest, and then leaves its goroutine to
-// itself.
+// itself, with nothing more to tell.
 func (n *news) close() {
 	if n == nil {
 		return
@@ -137,7 +146,11 @@ func (n *news) close() {
 	ring(n.bell)
 	ctx, cancel := context.WithTimeout(context.Background(), hookGrace)
 	defer cancel()
-	if await(ctx, n.done) != nil {
-		n.hooks.abandoned.Add(1)
+	if await(ctx, n.done) == nil {
+		return
 	}
+	n.hooks.abandoned.Add(1)
+	n.mu.Lock()
+	n.queue = nil
+	n.mu.Unlock()
 }
