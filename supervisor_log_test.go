@@ -82,3 +82,22 @@ func TestSupervisorLogsFirstConnection(t *testing.T) {
 		require.Equal(t, "ERROR", records[1]["level"])
 	})
 }
+
+// A long outage is news again once a minute, and the recovery is.
+func TestSupervisorRemindsOfALongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := logged(t, &peer{answer: down}, Backoff{Timeout: time.Hour - time.Second})
+		var reminders []time.Duration
+		for _, r := range records {
+			if r["msg"] == "still not connected" {
+				require.Equal(t, "WARN", r["level"])
+				require.Contains(t, r, "next")
+				reminders = append(reminders, time.Duration(r["down"].(float64)))
+			}
+		}
+		require.Len(t, reminders, 59)
+		for i, at := range reminders {
+			require.Equal(t, time.Duration(i+1)*time.Minute, at)
+		}
+	})
+}
