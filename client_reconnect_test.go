@@ -69,6 +69,29 @@ func TestReconnectOutlivesRelay(t *testing.T) {
 	}
 }
 
+// What was announced is gone with the session, and there again with the next one. Nothing
+// is kept in between for the sake of those who look.
+func TestReconnectShowsTheOutage(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		source, sink := pubsub.NewOrigin(), pubsub.NewOrigin()
+		clock, err := source.CreateBroadcast("clock")
+		require.NoError(t, err)
+		require.NoError(t, clock.Announce())
+		b.client(Config{Publish: source}).Reconnect(t.Context(), b.url())
+		b.client(Config{Subscribe: sink}).Reconnect(t.Context(), b.url())
+		for range 3 {
+			time.Sleep(2 * time.Minute)
+			_, err = sink.Lookup("clock", 0)
+			require.NoError(t, err)
+			b.net.Dark(true)
+			time.Sleep(time.Minute)
+			_, err = sink.Lookup("clock", 0)
+			require.Error(t, err)
+			b.net.Dark(false)
+		}
+	})
+}
+
 func TestReconnectRefused(t *testing.T) {
 	refuse := relay.Config{Admit: func(string) error { return errors.New("who are you?") }}
 	onBed(t, refuse, func(t *testing.T, b *bed) {

@@ -130,6 +130,7 @@ func TestObserverHoldsUpNobody(t *testing.T) {
 func TestObserverThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
+		defer close(block)
 		p := &peer{answer: down}
 		s := observed(t, p, Backoff{Initial: time.Second, Multiplier: 1}, func(Event) { <-block })
 		time.Sleep(time.Minute)
@@ -138,7 +139,6 @@ func TestObserverThatBlocks(t *testing.T) {
 		s.close()
 		require.Equal(t, hookGrace, time.Since(began))
 		require.Equal(t, uint64(1), s.hooks.abandoned.Load())
-		close(block)
 	})
 }
 
