@@ -136,6 +136,17 @@ func finish(stream transport.Stream) {
 	stream.Stop(moqerr.StreamCancelled)
 }
 
+// awaitEnd reads a stream to its end, for that alone. What blocks here for long must not
+// hold much: io.Discard would take a buffer of 8 KB along.
+func awaitEnd(stream io.Reader) {
+	b := make([]byte, 256)
+	for {
+		if _, err := stream.Read(b); err != nil {
+			return
+		}
+	}
+}
+
 // request reads the one message that opens a request, and waits for admission.
 func (s *Session) request(r *wire.Reader) ([]byte, error) {
 	body, err := r.Message()

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"io"
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
@@ -41,7 +40,7 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 	ctx, cancel := context.WithCancel(s.serving)
 	defer cancel()
 	s.work.Go(func() { // the peer's FIN or reset ends the stream
-		_, _ = io.Copy(io.Discard, stream)
+		awaitEnd(stream)
 		cancel()
 	})
 	if s.cfg.Publish == nil {

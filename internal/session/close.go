@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/remoq/moq/internal/wire"
@@ -72,6 +71,6 @@ func (s *Session) barrier(ctx context.Context) bool {
 	if _, err := stream.Write(wire.Track{}.Append(b, s.cfg.Version)); err != nil {
 		return false
 	}
-	_, _ = io.Copy(io.Discard, stream) // a reset, whatever its code
+	awaitEnd(stream) // a reset, whatever its code
 	return ctx.Err() == nil
 }

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/remoq/moq/internal/transport"
@@ -51,7 +50,7 @@ func (s *Session) probeByStream() {
 	defer s.refuse(stream, &moqerr.StreamError{Code: moqerr.StreamCancelled})
 	defer context.AfterFunc(ctx, func() { s.refuse(stream, context.Canceled) })()
 	if _, err := stream.Write(wire.AppendVarint(nil, unknownStream)); err == nil {
-		_, _ = io.Copy(io.Discard, stream)
+		awaitEnd(stream)
 	}
 }
 

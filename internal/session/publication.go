@@ -73,7 +73,7 @@ func (s *Session) whileWanted(stream transport.Stream) (context.Context, context
 	ctx, cancel := context.WithCancel(s.serving)
 	s.work.Go(func() {
 		defer cancel()
-		_, _ = io.Copy(io.Discard, stream)
+		awaitEnd(stream)
 	})
 	return ctx, cancel
 }

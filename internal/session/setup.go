@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
@@ -66,7 +65,7 @@ func (s *Session) readSetup(stream transport.ReceiveStream, r *wire.Reader) {
 		return
 	}
 	s.setup <- m
-	_, _ = io.Copy(io.Discard, stream) // nothing but its end can come
+	awaitEnd(stream) // nothing but its end can come
 }
 
 // awaitAdmission waits until the peer's SETUP was read and admitted; false when the
