@@ -35,9 +35,10 @@ type link struct {
 	err            error         // the cause; written before done is closed
 
 	mu        sync.Mutex
-	cause     error       // the first thing that ended the connection
-	dead      bool        // nothing may be started any more
-	datagrams chan []byte // made on first use
+	cause     error    // the first thing that ended the connection
+	dead      bool     // nothing may be started any more
+	datagrams [][]byte // to be sent
+	sending   bool     // there is a goroutine that does it
 }
 
 func newLink(qconn *quic.Conn, carrier string, release func()) *link {
