@@ -36,18 +36,15 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 		exclude = s.peer.Hop
 	}
 	a := &announcer{version: s.cfg.Version, root: s.root, prefix: m.Prefix, ids: make(map[string]uint64)}
-
-	ctx, cancel := context.WithCancel(s.serving)
-	defer cancel()
-	s.work.Go(func() { // the peer's FIN or reset ends the stream
-		awaitEnd(stream)
-		cancel()
-	})
 	if s.cfg.Publish == nil {
-		a.buf = wire.AnnounceOK{Hop: s.hop}.Append(nil, a.version)
-		_, err = stream.Write(a.buf)
-		<-ctx.Done()
+		err = s.announceNothing(stream)
 	} else {
+		ctx, cancel := context.WithCancel(s.serving)
+		defer cancel()
+		s.work.Go(func() { // the peer's FIN or reset ends the stream
+			awaitEnd(stream)
+			cancel()
+		})
 		feed := s.cfg.Publish.Announcements(wire.JoinPath(s.root, m.Prefix), exclude)
 		defer feed.Close()
 		err = s.announce(ctx, stream, feed, a)
@@ -58,6 +55,16 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 	if err != nil {
 		s.log.Debug("announce stream ended", "err", err)
 	}
+	return nil
+}
+
+// announceNothing answers that there is nothing, and nothing will follow. It needs no
+// second goroutine to notice that the peer ends the stream.
+func (s *Session) announceNothing(stream transport.Stream) error {
+	if _, err := stream.Write(wire.AnnounceOK{Hop: s.hop}.Append(nil, s.cfg.Version)); err != nil {
+		return err
+	}
+	awaitEnd(stream)
 	return nil
 }
 

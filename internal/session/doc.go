@@ -8,9 +8,9 @@
 // asks the peer for the tracks that readers of that origin want. Both are ordinary
 // users of package pubsub: everything that must outlive the session is kept there.
 //
-// Goroutines: run owns the session's end and waits for all others. acceptStreams and
-// acceptGroups hand each stream of the peer's to a goroutine of its own, so that no
-// stream waits behind another. The subscriber adds readAnnouncements and
-// serveRequests, and two goroutines for each track that is subscribed to; the
-// publisher two for each subscription, and one for each group that is still open.
+// Goroutines: acceptStreams and acceptGroups hand each stream of the peer's to a
+// goroutine of its own, so that no stream waits behind another. The subscriber adds
+// readAnnouncements and serveRequests, and two goroutines for each track that is
+// subscribed to; the publisher two for each subscription, and one for each group that is
+// still open. At the session's end conclude waits for all of them.
 package session

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -326,5 +327,29 @@ func TestTimestampsAreForwardedAsTicks(t *testing.T) {
 			all = append(all, dst[0].Ticks)
 		}
 		require.Equal(t, ticks, all)
+	})
+}
+
+func TestNothingToAnnounce(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		p, s := b.against(Config{})
+		stream, r := p.ask(wire.StreamAnnounce, wire.AnnounceRequest{}.Append(nil, b.version))
+		body, err := r.Message()
+		require.NoError(t, err)
+		ok, err := wire.ParseAnnounceOK(body, b.version)
+		require.NoError(t, err)
+		require.Zero(t, ok.Active)
+		_ = stream.SetReadDeadline(time.Now().Add(time.Second))
+		_, err = r.Message()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the stream is left open")
+
+		stream, r = p.ask(wire.StreamAnnounce, wire.AnnounceRequest{}.Append(nil, b.version))
+		_, err = r.Message()
+		require.NoError(t, err)
+		require.NoError(t, stream.Close())
+		_ = stream.SetReadDeadline(time.Now().Add(time.Second))
+		_, err = r.Message()
+		require.Equal(t, io.EOF, err, "a FIN is answered with a FIN")
+		require.NoError(t, s.Err())
 	})
 }

@@ -182,8 +182,8 @@ func (t *routes) detach(path string) {
 	}
 }
 
-// close retracts everything. Any other end of the stream is the session's, and run closes
-// the feed with its cause.
+// close retracts everything. Any other end of the stream is the session's, and conclude
+// closes the feed with its cause.
 func (t *routes) close() {
 	for path := range t.byPath {
 		t.detach(path)

@@ -55,7 +55,7 @@ type Session struct {
 	goingAway chan struct{}
 	feed      *pubsub.Feed // nil without a Subscribe origin
 
-	work sync.WaitGroup // every goroutine but run
+	work sync.WaitGroup // every goroutine but conclude
 	done chan struct{}
 
 	mu        sync.Mutex
@@ -81,7 +81,7 @@ func Start(ctx context.Context, conn transport.Conn, cfg Config) (*Session, erro
 	s.work.Add(1) // until all that Start starts is counted
 	s.work.Go(s.acceptGroups)
 	s.work.Go(s.acceptStreams)
-	go s.run()
+	context.AfterFunc(s.ctx, s.conclude)
 	err := s.establish(ctx)
 	s.work.Done()
 	if err != nil {
@@ -168,15 +168,11 @@ func (s *Session) begin(ctx context.Context) error {
 	return nil
 }
 
-// run owns the end: it waits for a reason, closes the connection, and then for
-// everything that was started.
-func (s *Session) run() {
+// conclude owns the end: when there is a reason for it, it closes the connection and
+// waits for everything that was started. That the connection has died is told by those
+// who accept its streams.
+func (s *Session) conclude() {
 	defer close(s.done)
-	select {
-	case <-s.conn.Done():
-		s.fail(s.conn.Err())
-	case <-s.ctx.Done():
-	}
 	cause := context.Cause(s.ctx)
 	code, reason := closeCode(cause)
 	if err := s.conn.Close(code, reason); err != nil {

@@ -57,6 +57,22 @@ func TestDatagramsNeverBlock(t *testing.T) {
 	}
 }
 
+// A connection that sends one now and then, as its probes are, holds no goroutine for it.
+func TestDatagramsHoldNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, n *network) {
+		ours, theirs, _ := n.pair("moqt", serverOptions{})
+		require.NoError(t, ours.SendDatagram([]byte("once")))
+		_, err := theirs.ReceiveDatagram(t.Context())
+		require.NoError(t, err)
+		synctest.Wait()
+		l := ours.(rawQUIC).link
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		require.False(t, l.sending)
+		require.Empty(t, l.datagrams)
+	})
+}
+
 func TestDatagramTooLargeIsDropped(t *testing.T) {
 	onAll(t, func(t *testing.T, n *network, scheme string) {
 		ours, theirs, _ := n.pair(scheme, serverOptions{})
