@@ -82,14 +82,24 @@ func (s *supervisor[S]) complain(r rule, next time.Duration) {
 	if s.pacer.failures == 1 && s.live == nil {
 		level = slog.LevelWarn
 		s.remindAt = time.Now().Add(remindEvery)
+		s.hush()
 	}
 	s.log(level, "not connected", slog.Duration("down", s.down()),
 		slog.String("class", r.action.String()), code(s.last), slog.Duration("next", max(next, 0)), slog.Any("err", s.last))
 }
 
+// hush drops a reminder that nobody would hear: to wake ten thousand that wait once a
+// minute takes half a percent of a core.
+func (s *supervisor[S]) hush() {
+	if !s.logger.Enabled(context.Background(), slog.LevelWarn) {
+		s.remindAt = time.Time{}
+	}
+}
+
 // remind makes a long outage news again.
 func (s *supervisor[S]) remind() {
 	s.remindAt = time.Now().Add(remindEvery)
+	s.hush()
 	s.log(slog.LevelWarn, "still not connected", slog.Duration("down", s.down()),
 		code(s.last), slog.Duration("next", max(time.Until(s.retryAt), 0)), slog.Any("err", s.last))
 }

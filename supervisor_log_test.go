@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,26 @@ func TestSupervisorLogs(t *testing.T) {
 		require.Equal(t, float64(2), recovery["generation"].(float64)-1)
 		require.Equal(t, records[6]["next"], recovery["down"], "the outage was that one wait")
 	})
+}
+
+// A long wait is news again once a minute, for who hears it. For nobody the supervisor is
+// not woken.
+func TestSupervisorReminds(t *testing.T) {
+	for level, reminders := range map[slog.Level]int{slog.LevelWarn: 5, slog.LevelError: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			s := startWith(t.Context(), t, supervision[*fakeSession]{
+				dial:    (&peer{answer: playing(outcome{-1, errDown})}).dial,
+				backoff: Backoff{Initial: time.Hour, Max: time.Hour},
+				logger:  slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})),
+			})
+			time.Sleep(5*time.Minute + time.Second)
+			synctest.Wait()
+			require.Equal(t, reminders, strings.Count(out.String(), "still not connected"))
+			require.Equal(t, reminders == 0, s.remindAt.IsZero())
+			s.close()
+		})
+	}
 }
 
 func TestSupervisorLogsFirstConnection(t *testing.T) {
