@@ -20,19 +20,30 @@ type herd struct {
 	back  []time.Duration // how long after the end of the outage each was back; sorted
 }
 
-// stampede lets a fleet of pacers pass through an outage. An attempt within it fails
-// at once, the first one after it succeeds: the clients do not touch each other, so
-// each runs through its own virtual time.
+// stampede lets a fleet of pacers pass through an outage.
 func stampede(policy Backoff, outage time.Duration) herd {
+	return endure(outage, func(random *rand.Rand) func() time.Duration {
+		p := newPacer(policy)
+		p.random = func(n time.Duration) time.Duration { return time.Duration(random.Int64N(int64(n))) }
+		return func() time.Duration {
+			wait, _ := p.next()
+			return wait
+		}
+	})
+}
+
+// endure lets a fleet pass through an outage; client makes one that tells how long it waits
+// before its next attempt. An attempt within the outage fails at once, the first one
+// after it succeeds: the clients do not touch each other, so each runs through its own
+// virtual time.
+func endure(outage time.Duration, client func(*rand.Rand) func() time.Duration) herd {
 	random := rand.New(rand.NewPCG(13, 100_000))
 	h := herd{back: make([]time.Duration, 0, fleet)}
 	for range fleet {
-		p := newPacer(policy)
-		p.random = func(n time.Duration) time.Duration { return time.Duration(random.Int64N(int64(n))) }
+		wait := client(random)
 		var now time.Duration
 		for now < outage {
-			wait, _ := p.next()
-			now += wait
+			now += wait()
 			for int(now/slot) >= len(h.slots) {
 				h.slots = append(h.slots, 0)
 			}
