@@ -154,25 +154,36 @@ func (c *connections) grow(ctx context.Context, n int) error {
 	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{rawProtocol}, MinVersion: tls.VersionTLS13}
 	quicConf := &quic.Config{
 		MaxIdleTimeout: 10 * time.Second, KeepAlivePeriod: keepAlive,
-		HandshakeIdleTimeout: time.Minute, // there is no second try
-		MaxIncomingStreams:   1024, MaxIncomingUniStreams: 1024,
+		MaxIncomingStreams: 1024, MaxIncomingUniStreams: 1024,
 		EnableDatagrams: true, EnableStreamResetPartialDelivery: true,
 	}
-	return each(n, func() error {
-		socket, err := net.ListenUDP("udp4", nil)
-		if err != nil {
-			return err
+	return each(n, func() (err error) {
+		for range tries { // a supervisor tries again, too
+			if err = c.dial(ctx, to, conf.Clone(), quicConf.Clone()); err == nil {
+				return nil
+			}
 		}
-		transport := &quic.Transport{Conn: socket}
-		conn, err := transport.Dial(ctx, to, conf.Clone(), quicConf.Clone())
-		if err != nil {
-			return errors.Join(err, transport.Close(), socket.Close())
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.all = append(c.all, connection{conn, transport})
-		return nil
+		return err
 	})
+}
+
+// tries is how often a busy machine may fail a raw dial.
+const tries = 5
+
+func (c *connections) dial(ctx context.Context, to net.Addr, conf *tls.Config, quicConf *quic.Config) error {
+	socket, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		return err
+	}
+	transport := &quic.Transport{Conn: socket}
+	conn, err := transport.Dial(ctx, to, conf, quicConf)
+	if err != nil {
+		return errors.Join(err, transport.Close(), socket.Close())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, connection{conn, transport})
+	return nil
 }
 
 func (c *connections) sent() (packets uint64) {
