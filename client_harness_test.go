@@ -81,13 +81,30 @@ type sockets struct {
 	all []*stampedSocket
 }
 
-// stampedSocket notes when a packet came last.
+// stampedSocket notes when a packet came last, and when it was closed.
 type stampedSocket struct {
 	net.PacketConn
 	made time.Time
 
-	mu   sync.Mutex
-	last time.Time
+	mu    sync.Mutex
+	last  time.Time
+	ended time.Time
+}
+
+func (s *stampedSocket) Close() error {
+	s.mu.Lock()
+	if s.ended.IsZero() {
+		s.ended = time.Now()
+	}
+	s.mu.Unlock()
+	return s.PacketConn.Close()
+}
+
+// closed returns when the socket was closed; zero: it is open.
+func (s *stampedSocket) closed() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
 }
 
 func (s *stampedSocket) ReadFrom(p []byte) (int, net.Addr, error) {

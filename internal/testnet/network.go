@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,27 +27,51 @@ type Network struct {
 	latency time.Duration
 
 	mu      sync.Mutex
-	next    uint8
-	dark    map[netip.Addr]bool
+	next    uint16
+	mute    map[netip.Addr]bool     // what they send is lost
+	deaf    map[netip.Addr]bool     // what is sent to them is lost
+	cut     map[netip.Addr]bool     // nobody can send to them
 	up      map[netip.AddrPort]bool // sockets that can receive
 	allDark bool
+	extra   time.Duration // added to the latency
 	loss    float64
-	random  *rand.Rand
+	seed    uint64
+	flows   map[flow]*rand.Rand // what is lost of each
 	packets uint64
+
+	// Sockets that were rebound: what their peers see of them, and back.
+	outside, inside map[netip.AddrPort]netip.AddrPort
 }
+
+// flow is what one socket sends to another.
+type flow struct{ from, to netip.AddrPort }
 
 // New makes a network on which each packet takes latency from one socket to the
 // other. It is closed when the test ends.
 func New(t testing.TB, latency time.Duration) *Network {
-	return &Network{t: t, latency: latency, dark: make(map[netip.Addr]bool), up: make(map[netip.AddrPort]bool), random: rand.New(rand.NewPCG(1, 2))}
+	return &Network{
+		t: t, latency: latency, seed: 1, flows: make(map[flow]*rand.Rand),
+		mute: make(map[netip.Addr]bool), deaf: make(map[netip.Addr]bool), cut: make(map[netip.Addr]bool),
+		up:      make(map[netip.AddrPort]bool),
+		outside: make(map[netip.AddrPort]netip.AddrPort), inside: make(map[netip.AddrPort]netip.AddrPort),
+	}
 }
 
 // SendPacket implements the router.
 func (n *Network) SendPacket(p simnet.Packet) error {
-	from, to := addr(p.From).Addr(), addr(p.To).Addr()
+	from, to := addr(p.From), addr(p.To)
 	n.mu.Lock()
 	n.packets++
-	lost := n.allDark || !n.up[addr(p.To)] || n.dark[from] || n.dark[to] || n.loss > 0 && n.random.Float64() < n.loss
+	if seen, ok := n.outside[from]; ok {
+		p.From = net.UDPAddrFromAddrPort(seen)
+	}
+	if real, ok := n.inside[to]; ok {
+		to = real
+		p.To = net.UDPAddrFromAddrPort(to)
+	} else if _, moved := n.outside[to]; moved {
+		to = netip.AddrPort{}
+	}
+	lost := n.loses(from, to)
 	n.mu.Unlock()
 	if !lost {
 		_ = n.PerfectRouter.SendPacket(p) // to nobody: lost, as on a real network
@@ -53,12 +79,35 @@ func (n *Network) SendPacket(p simnet.Packet) error {
 	return nil
 }
 
+// loses decides about a packet. The caller holds mu.
+func (n *Network) loses(from, to netip.AddrPort) bool {
+	switch {
+	case n.allDark, !n.up[to], n.mute[from.Addr()], n.deaf[to.Addr()], n.cut[from.Addr()]:
+		return true
+	case n.loss == 0:
+		return false
+	}
+	// Each flow has a generator of its own, so that the order in which sockets send at the
+	// same moment changes nothing.
+	f := flow{from, to}
+	if n.flows[f] == nil {
+		n.flows[f] = rand.New(rand.NewPCG(n.seed, word(from)<<32^word(to)))
+	}
+	return n.flows[f].Float64() < n.loss
+}
+
+// word tells addresses of this network apart.
+func word(a netip.AddrPort) uint64 {
+	b := a.Addr().As4()
+	return uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(a.Port())
+}
+
 // Socket makes an endpoint with an address of its own. Whoever takes it closes it; the
 // test's end closes what is left.
 func (n *Network) Socket() net.PacketConn {
 	n.mu.Lock()
 	n.next++
-	address := netip.AddrFrom4([4]byte{10, 0, 0, n.next})
+	address := netip.AddrFrom4([4]byte{10, byte(n.next >> 8), 0, byte(n.next)})
 	n.mu.Unlock()
 	return n.At(netip.AddrPortFrom(address, 4443))
 }
@@ -69,12 +118,14 @@ func (n *Network) At(address netip.AddrPort) net.PacketConn {
 	// Nodes cannot be added to a running network: each gets one of its own, and the
 	// router joins them.
 	link := &simnet.Simnet{Router: n}
-	c := link.NewEndpoint(net.UDPAddrFromAddrPort(address), simnet.NodeBiDiLinkSettings{Latency: n.latency})
+	c := link.NewEndpoint(net.UDPAddrFromAddrPort(address), simnet.NodeBiDiLinkSettings{
+		LatencyFunc: func(simnet.Packet) time.Duration { return n.delay() },
+	})
 	if err := link.Start(); err != nil {
 		n.t.Fatalf("simulated link: %v", err)
 	}
 	n.plug(address, true)
-	s := &socket{SimConn: c, leave: func() {
+	s := &socket{SimConn: c, network: n, leave: func() {
 		n.plug(address, false)
 		n.RemoveNode(c.LocalAddr())
 	}}
@@ -91,6 +142,12 @@ func (n *Network) plug(address netip.AddrPort, up bool) {
 	n.up[address] = up
 }
 
+func (n *Network) delay() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.latency + n.extra
+}
+
 // ListenPacket makes a new endpoint, in the form that dialers take.
 func (n *Network) ListenPacket(context.Context, string) (net.PacketConn, error) {
 	return n.Socket(), nil
@@ -105,12 +162,56 @@ func (n *Network) Dark(on bool) {
 
 // Silence loses everything from and to one address while on.
 func (n *Network) Silence(c netip.Addr, on bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.dark[c] = on
+	n.Mute(c, on)
+	n.Deafen(c, on)
 }
 
-// Lose loses a share of all packets, the same ones in each run.
+// Mute loses everything from one address while on.
+func (n *Network) Mute(c netip.Addr, on bool) { n.mark(n.mute, c, on) }
+
+// Deafen loses everything to one address while on.
+func (n *Network) Deafen(c netip.Addr, on bool) { n.mark(n.deaf, c, on) }
+
+// Cut lets every attempt to send to one address fail at once while on, as on a machine
+// whose interface has gone; nothing comes from there either.
+func (n *Network) Cut(c netip.Addr, on bool) { n.mark(n.cut, c, on) }
+
+func (n *Network) mark(set map[netip.Addr]bool, c netip.Addr, on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	set[c] = on
+}
+
+func (n *Network) isCut(c netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cut[c]
+}
+
+// Delay lets each packet that is sent from now on come later by extra than the latency
+// alone would, so that those that are sent after the end of a delay may overtake others.
+func (n *Network) Delay(extra time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.extra = extra
+}
+
+// Rebind gives a socket another port in the eyes of its peers, as a router does that has
+// forgotten it. What they send to the one before is lost.
+func (n *Network) Rebind(socket netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seen, ok := n.outside[socket]
+	if !ok {
+		seen = socket
+	}
+	delete(n.inside, seen)
+	next := netip.AddrPortFrom(seen.Addr(), seen.Port()+1)
+	n.outside[socket], n.inside[next] = next, socket
+}
+
+// Lose loses a share of all packets. Of what one socket sends to another the same ones
+// are lost in each run.
 func (n *Network) Lose(share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -121,7 +222,8 @@ func (n *Network) Lose(share float64) {
 func (n *Network) Reseed(seed uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.random = rand.New(rand.NewPCG(seed, 2))
+	n.seed = seed
+	clear(n.flows)
 }
 
 // Packets counts what was sent, arrived or not.
@@ -145,8 +247,20 @@ func AddrOf(c net.PacketConn) netip.AddrPort { return addr(c.LocalAddr()) }
 // socket leaves the network when it is closed.
 type socket struct {
 	*simnet.SimConn
-	leave func()
-	once  sync.Once
+	network *Network
+	leave   func()
+	once    sync.Once
+}
+
+// WriteTo implements net.PacketConn.
+func (s *socket) WriteTo(p []byte, to net.Addr) (int, error) {
+	if s.network.isCut(addr(to).Addr()) {
+		return 0, &net.OpError{
+			Op: "write", Net: "udp", Source: s.LocalAddr(), Addr: to,
+			Err: os.NewSyscallError("sendto", syscall.ENETUNREACH),
+		}
+	}
+	return s.SimConn.WriteTo(p, to)
 }
 
 // Close implements net.PacketConn; closing again does nothing.
