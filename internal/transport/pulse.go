@@ -166,6 +166,20 @@ func (p *Pulse) life() time.Duration {
 	return max(minLife, max(p.KeepAlive, 0)+max(2*time.Second, 4*p.rtt()))
 }
 
+// end is when the connection is given up, if nothing comes. The caller holds mu.
+func (p *Pulse) end(last int64) int64 {
+	return max(last+int64(p.life()), p.probed+int64(lastWait))
+}
+
+// next is when to probe again if left is the time until the end. The last probe is sent
+// when there is just time for its answer: a path that has healed before was asked.
+func (p *Pulse) next(left time.Duration) time.Duration {
+	if last := left - (hintPatience + p.rtt()*3/2); last > 0 {
+		return min(p.answer(), last)
+	}
+	return left
+}
+
 // look runs when the timer does.
 func (p *Pulse) look() {
 	p.slept()
@@ -189,12 +203,11 @@ func (p *Pulse) look() {
 		probe = true
 	case now < p.judge: // the timer of an earlier question
 		p.timer.Reset(time.Duration(p.judge - now))
-	case now >= max(last+int64(p.life()), p.probed+int64(lastWait)):
+	case now >= p.end(last):
 		verdict, p.ended = Dead, true
 	default:
 		verdict, probe = Silent, true
-		next := min(p.answer(), time.Duration(max(last+int64(p.life()), p.probed+int64(lastWait))-now))
-		p.expect(now, next)
+		p.expect(now, p.next(time.Duration(p.end(last)-now)))
 	}
 	p.mu.Unlock()
 	p.publish(verdict)
