@@ -59,6 +59,7 @@ type Pulse struct {
 	rtt     func() time.Duration
 	changed chan struct{}
 	health  atomic.Int32
+	rest    rest
 
 	mu     sync.Mutex
 	timer  *time.Timer
@@ -82,7 +83,8 @@ func newPulse(s *stamps, c PulseConfig, rtt func() time.Duration) *Pulse {
 		begun: time.Now(), wall: c.Wall(),
 	}
 	p.mu.Lock()
-	p.timer = time.AfterFunc(p.patience(), p.look)
+	p.timer = time.AfterFunc(time.Hour, p.look)
+	p.arm(p.patience())
 	p.mu.Unlock()
 	s.pulse.Store(p)
 	return p
@@ -104,7 +106,7 @@ func (p *Pulse) LastPacket() time.Time {
 }
 
 // RTT returns the smoothed round-trip time; 0 if there is none yet.
-func (p *Pulse) RTT() time.Duration { return p.rtt() }
+func (p *Pulse) RTT() time.Duration { return p.rest.spare(p.stamps.now(), p.rtt()) }
 
 // Stop ends the watch. Health stays what it is.
 func (p *Pulse) Stop() {
@@ -133,7 +135,7 @@ func (p *Pulse) suspect(rest time.Duration) {
 	if rest > 0 {
 		p.hinted = now
 	}
-	p.expect(now, hintPatience+p.rtt()*3/2)
+	p.expect(now, hintPatience+p.RTT()*3/2)
 	p.mu.Unlock()
 	p.Probe()
 }
@@ -144,13 +146,13 @@ func (p *Pulse) expect(now int64, within time.Duration) {
 		p.probed = now
 	}
 	p.judge = now + int64(within)
-	p.timer.Reset(within)
+	p.arm(within)
 }
 
 // patience is the silence that the traffic of late makes likely. An idle connection is
 // one whose silence its keep-alive ends.
 func (p *Pulse) patience() time.Duration {
-	busy := max(minPatience, p.rtt()*3/2, 2*p.stamps.typical())
+	busy := max(minPatience, p.RTT()*3/2, 2*p.stamps.typical())
 	if p.KeepAlive <= 0 {
 		return busy
 	}
@@ -159,11 +161,11 @@ func (p *Pulse) patience() time.Duration {
 }
 
 // answer is how long a probe may go unanswered.
-func (p *Pulse) answer() time.Duration { return max(minPatience, p.rtt()*3/2) }
+func (p *Pulse) answer() time.Duration { return max(minPatience, p.RTT()*3/2) }
 
 // life is the silence that a connection is given up after.
 func (p *Pulse) life() time.Duration {
-	return max(minLife, max(p.KeepAlive, 0)+max(2*time.Second, 4*p.rtt()))
+	return max(minLife, max(p.KeepAlive, 0)+max(2*time.Second, 4*p.RTT()))
 }
 
 // end is when the connection is given up, if nothing comes. The caller holds mu.
@@ -174,7 +176,7 @@ func (p *Pulse) end(last int64) int64 {
 // next is when to probe again if left is the time until the end. The last probe is sent
 // when there is just time for its answer: a path that has healed before was asked.
 func (p *Pulse) next(left time.Duration) time.Duration {
-	if last := left - (hintPatience + p.rtt()*3/2); last > 0 {
+	if last := left - (hintPatience + p.RTT()*3/2); last > 0 {
 		return min(p.answer(), last)
 	}
 	return left
@@ -182,27 +184,37 @@ func (p *Pulse) next(left time.Duration) time.Duration {
 
 // look runs when the timer does.
 func (p *Pulse) look() {
-	p.slept()
+	if p.slept() {
+		return
+	}
 	p.mu.Lock()
 	if p.ended {
 		p.mu.Unlock()
 		return
 	}
 	now, last := p.stamps.now(), p.stamps.last.Load()
+	if p.rest.overslept(now) {
+		p.wake(now)
+		p.mu.Unlock()
+		return
+	}
 	if p.probed != 0 && last >= p.probed {
 		p.probed = 0 // answered
 	}
 	probe, verdict := false, Health(p.health.Load())
 	switch {
 	case p.probed == 0:
-		if left := last + int64(p.patience()) - now; left > 0 {
-			p.timer.Reset(time.Duration(left))
+		within := p.answer()
+		if p.rest.ended() {
+			within = hintPatience + p.RTT()*3/2
+		} else if left := last + int64(p.patience()) - now; left > 0 {
+			p.arm(time.Duration(left))
 			break
 		}
-		p.expect(now, p.answer())
+		p.expect(now, within)
 		probe = true
 	case now < p.judge: // the timer of an earlier question
-		p.timer.Reset(time.Duration(p.judge - now))
+		p.arm(time.Duration(p.judge - now))
 	case now >= p.end(last):
 		verdict, p.ended = Dead, true
 	default:
@@ -249,15 +261,16 @@ func (p *Pulse) ring() {
 	}
 }
 
-// slept checks the path if the machine has slept: the clock on the wall has then run
-// ahead of the monotonic one, which stood still.
-func (p *Pulse) slept() {
+// slept looks after the path if the machine has slept: the clock on the wall has then run
+// ahead of the monotonic one, which stood still. It says if that was so.
+func (p *Pulse) slept() bool {
 	ahead := p.Wall().Round(0).Sub(p.wall.Round(0)) - time.Since(p.begun)
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	jumped := ahead-p.ahead > minJump
 	p.ahead = ahead
-	p.mu.Unlock()
-	if jumped {
-		p.Check()
+	if jumped && !p.ended {
+		p.wake(p.stamps.now())
 	}
+	return jumped
 }

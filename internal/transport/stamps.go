@@ -34,6 +34,8 @@ func (s *stamps) now() int64 { return int64(time.Since(s.epoch)) }
 // received implements observer.
 func (s *stamps) received() {
 	now := s.now()
+	p := s.pulse.Load()
+	roused := p != nil && p.roused(now)
 	gap := now - s.last.Swap(now)
 	if !s.came.Load() {
 		s.came.Store(true)
@@ -46,10 +48,10 @@ func (s *stamps) received() {
 		s.window.Store(now)
 		s.gapBefore.Store(s.gap.Swap(0))
 	}
-	if gap > s.gap.Load() {
+	if gap > s.gap.Load() && !roused {
 		s.gap.Store(gap)
 	}
-	if p := s.pulse.Load(); p != nil && p.health.Load() != int32(Alive) {
+	if p != nil && p.health.Load() != int32(Alive) {
 		p.woke()
 	}
 }
