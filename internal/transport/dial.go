@@ -145,7 +145,7 @@ func (d *Dialer) knock(ctx context.Context, t *Target, addr netip.AddrPort, tria
 		}).Stop()
 	}
 	observed := observe(socket, stamps, !d.DeafToICMP)
-	carrier := &quic.Transport{Conn: observed}
+	carrier := &quic.Transport{Conn: observed, ConnectionIDGenerator: unnamed{}}
 	release := func() {
 		// The socket first: a PacketConn that ignores deadlines would hold up the other.
 		_ = socket.Close()
@@ -165,6 +165,17 @@ func (d *Dialer) knock(ctx context.Context, t *Target, addr netip.AddrPort, tria
 	}
 	return dialWebTransport(ctx, qconn, t, d.Protocols, stamps, release)
 }
+
+// unnamed lets a dialed connection have no ID of its own: its socket is for it alone. A
+// server by quic-go spends one ID of the client's at each change of the client's address,
+// never gives it back, and has none left for the third.
+type unnamed struct{}
+
+// GenerateConnectionID implements quic.ConnectionIDGenerator.
+func (unnamed) GenerateConnectionID() (quic.ConnectionID, error) { return quic.ConnectionID{}, nil }
+
+// ConnectionIDLen implements quic.ConnectionIDGenerator.
+func (unnamed) ConnectionIDLen() int { return 0 }
 
 // patience is how long a dial that begins now may hear nothing; 0: as long as it takes.
 func (t Trial) patience() time.Duration {
