@@ -20,6 +20,9 @@ const (
 	// long a dial may hear nothing on it, at least.
 	quietTime  = 10 * time.Second
 	minUnheard = 800 * time.Millisecond
+	// minUnasked is the age from which an attempt that has heard nothing is begun anew when
+	// the path may have changed. QUIC asks a second time after 200 ms.
+	minUnasked = 200 * time.Millisecond
 )
 
 // attempt begins one: Waiting or Paused → Connecting, or Connected → Migrating.

@@ -102,11 +102,15 @@ func (s *supervisor[S]) obey() {
 		if check || kick == v.wait || len(redials) > 0 {
 			s.retry()
 		}
-	case s.live == nil: // the attempt under way will do
-	case len(redials) > 0 && s.try == nil:
-		s.attempt(redialing)
+	case s.try != nil:
+		if len(redials) > 0 && s.live != nil {
+			s.try.why = redialing // it goes on even if the session wakes
+		}
+		if check {
+			s.again()
+		}
 	case len(redials) > 0:
-		s.try.why = redialing // it goes on even if the session wakes
+		s.attempt(redialing)
 	case check:
 		s.live.pulse.Check()
 	}

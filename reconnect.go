@@ -86,9 +86,9 @@ func (r *Reconnect) Sessions(ctx context.Context) iter.Seq[*Session] {
 func (r *Reconnect) Kick() { r.supervisor.kick() }
 
 // Check says that the path may have changed: another network, a machine that woke up. A
-// live session is probed, and replaced if it does not answer soon; a wait is ended. It
-// has no effect while an attempt is running or the Reconnect is paused. Changes of
-// interfaces (on Linux) and sleep are noticed without it.
+// live session is probed, and replaced if it does not answer soon; a wait is ended; an
+// attempt that has heard nothing for a while is begun anew. It has no effect while the
+// Reconnect is paused. Changes of interfaces (on Linux) and sleep are noticed without it.
 func (r *Reconnect) Check() { r.supervisor.check() }
 
 // Redial replaces the live session: it dials a second one, and when that is established

@@ -47,6 +47,7 @@ type try[S liveSession] struct {
 	why     purpose
 	began   time.Time
 	cancel  context.CancelCauseFunc
+	heard   atomic.Bool // something has come
 	settled atomic.Bool // delivered, or dropped
 	done    chan result[S]
 }
@@ -72,6 +73,11 @@ func (s *supervisor[S]) begin(why purpose) {
 	t.cancel = cancel
 	s.try = t
 	order, limit := s.trial(), s.limit()
+	hear := order.heard
+	order.heard = func() {
+		t.heard.Store(true)
+		hear()
+	}
 	s.work.Go(func() {
 		defer cancel(nil)
 		r := result[S]{why: why}
@@ -112,6 +118,17 @@ func (s *supervisor[S]) cut() error {
 	began := s.try.began
 	s.drop()
 	return tooLate(began, context.DeadlineExceeded)
+}
+
+// again begins the attempt under way anew, on another socket, if it has heard nothing: what
+// it waits for may have been sent into a hole. A young one is about to ask again by itself.
+func (s *supervisor[S]) again() {
+	if s.try.heard.Load() || time.Since(s.try.began) < minUnasked {
+		return
+	}
+	why := s.try.why
+	s.drop()
+	s.begin(why)
 }
 
 // trial describes the next attempt.
