@@ -97,7 +97,7 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 
 // calm ends the outage that led to a session, if the session proved stable.
 func (s *supervisor[S]) calm(old *serving[S]) {
-	if s.pacer.stable(time.Since(old.since)) {
+	if s.pacer.stable(old.lived()) {
 		s.pacer.reset()
 		s.first, s.refreshed = nil, false
 	}
@@ -159,11 +159,10 @@ func (s *supervisor[S]) suspected() {
 	s.whisper("silent")
 	switch {
 	case s.try != nil: // it will do
-	case s.pacer.stable(time.Since(s.live.since)):
+	case s.pacer.stable(s.live.lived()):
 		s.attempt(hedging)
 	default:
-		wait, _ := s.pacer.next()
-		s.retryAt = time.Now().Add(wait)
+		s.retryAt = time.Now().Add(s.count(s.live.silence()))
 	}
 }
 
@@ -184,9 +183,19 @@ func (s *supervisor[S]) woke() {
 // deceased: Migrating → Connecting, or Connected → Waiting, since the session was silent
 // for too long.
 func (s *supervisor[S]) deceased() {
+	s.live.silent = true
 	silence := s.live.silence()
 	s.abandon(s.live, silence)
 	s.lost(silence)
+}
+
+// lived is how long the session has served. What has fallen silent served as long as it
+// was heard.
+func (l *serving[S]) lived() time.Duration {
+	if l.silent {
+		return l.pulse.LastPacket().Sub(l.since)
+	}
+	return time.Since(l.since)
 }
 
 // silence is why a session was given up that had nothing to say any more.
@@ -219,9 +228,16 @@ func (s *supervisor[S]) lost(err error) {
 	s.complain(r, 0)
 }
 
-// retreat counts a failure, and waits for the next attempt or stops.
+// retreat counts a failure, and waits for the next attempt or stops. The loss of a session
+// whose silence was counted already changes nothing about the next attempt.
 func (s *supervisor[S]) retreat(err error, r rule) {
-	wait := s.asked(s.count(err), err)
+	var wait time.Duration
+	if s.retryAt.IsZero() {
+		wait = s.asked(s.count(err), err)
+	} else {
+		s.last = err
+		wait = max(0, time.Until(s.retryAt))
+	}
 	switch reason := s.verdict(r); {
 	case reason == errRefresh:
 		s.refreshed = true

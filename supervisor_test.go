@@ -33,40 +33,6 @@ func TestSupervisorPacesFailures(t *testing.T) {
 	})
 }
 
-// A peer that accepts and drops must not make a busy loop, whatever else it does.
-func TestSupervisorPacesFlapping(t *testing.T) {
-	const day = 24 * time.Hour
-	const stable = 10 * time.Second
-	for _, test := range []struct {
-		name  string
-		lived time.Duration
-		cycle time.Duration // mean time from one attempt to the next
-	}{
-		{"at once", 0, 16500 * time.Millisecond},
-		{"after 1 ms", time.Millisecond, 16501 * time.Millisecond},
-		{"just unstable", stable * 9 / 10, 25500 * time.Millisecond},
-		{"just stable", stable * 11 / 10, 11550 * time.Millisecond},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := &peer{answer: servingFor(test.lived, io.EOF)}
-				s := start(t, p, Backoff{StableAfter: stable})
-				time.Sleep(day)
-				s.close()
-				// Waits are uniform: 3 % are more than four deviations of the mean.
-				require.InEpsilon(t, int(day/test.cycle), len(p.seen()), 0.03)
-
-				dials := p.seen()
-				for i := range dials[1:] {
-					pause := dials[i+1].Sub(dials[i]) - test.lived
-					require.GreaterOrEqual(t, pause, 100*time.Millisecond)
-					require.LessOrEqual(t, pause, 30*time.Second)
-				}
-			})
-		})
-	}
-}
-
 func TestSupervisorStability(t *testing.T) {
 	lost := errors.New("lost")
 	for _, test := range []struct {
