@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remoq/moq/internal/relay"
+	"github.com/remoq/moq/internal/testnet"
 )
 
 // schedule is what happens to a path on which a session lives, as a seed expands to it.
@@ -159,8 +160,9 @@ func (s schedule) recovery() time.Duration {
 	return s.end() + first + defaultInitial + trip*3/2 + ackDelay + 4*s.rtt
 }
 
-// play lets the troubles happen. It returns when the path has healed.
-func (s schedule) play(b *bed) {
+// play lets the troubles happen, and tells when black-outs are over. It returns when all
+// are.
+func (s schedule) play(b *bed, healed func()) {
 	edges := []time.Duration{0}
 	for _, t := range s.troubles {
 		edges = append(edges, t.at, t.till)
@@ -180,6 +182,9 @@ func (s schedule) play(b *bed) {
 		b.net.Deafen(b.at.Addr(), to)
 		b.net.Mute(b.at.Addr(), from)
 		b.net.Delay(extra)
+		if !to && !from {
+			healed()
+		}
 	}
 	b.net.Lose(0)
 }
@@ -197,6 +202,7 @@ type verdicts struct {
 // watcher hears what a supervisor does on a schedule.
 type watcher struct {
 	schedule schedule
+	net      *testnet.Network
 	sockets  *sockets
 
 	mu       sync.Mutex
@@ -205,7 +211,22 @@ type watcher struct {
 	silentAt time.Time // zero: it is not silent
 	goodAt   time.Time // when it began to be well; zero: it is not
 	settled  map[*stampedSocket]time.Time
+	lostOnce uint64 // packets that chance had lost when the path healed last
 	verdicts
+}
+
+func (w *watcher) healed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lostOnce = w.net.Lost()
+}
+
+// excuse is the time in which nobody could know that the path had healed, since the last
+// question or its answer was lost by chance: that costs a probe's pause, and may happen
+// twice.
+func (w *watcher) excuse() time.Duration {
+	pause := max(250*time.Millisecond, (w.schedule.rtt+w.schedule.late())*3/2)
+	return time.Duration(min(2, w.net.Lost()-w.lostOnce)) * pause
 }
 
 // hear is the observer.
@@ -243,7 +264,7 @@ func (w *watcher) hear(e Event) {
 
 // lost judges the end of a session. It was wrong to give it up if the path had been well
 // for so long that an answer would have come: two round trips, as slow as they were, and
-// what an acknowledgement may wait for.
+// what an acknowledgement may wait for; longer if chance lost a question.
 func (w *watcher) lost(e Event, at time.Duration) {
 	var idle *quic.IdleTimeoutError
 	if errors.Is(e.Err, os.ErrDeadlineExceeded) && !errors.As(e.Err, &idle) {
@@ -256,7 +277,7 @@ func (w *watcher) lost(e Event, at time.Duration) {
 		w.blame("lost without a cause: %v", e.Err)
 		return
 	}
-	if since, late := w.schedule.healed(at); since > 2*w.schedule.rtt+late+ackDelay {
+	if since, late := w.schedule.healed(at); since > 2*w.schedule.rtt+late+ackDelay+w.excuse() {
 		w.blame("given up %v after the path had healed: %v", since, e.Err)
 	}
 }
@@ -292,7 +313,7 @@ func (w *watcher) crowd() int {
 // run plays a schedule on a bed of its own.
 func (s schedule) run(t *testing.T) (result verdicts) {
 	onPath(t, s.rtt/2, relay.Config{}, func(t *testing.T, b *bed) {
-		w := &watcher{schedule: s, sockets: new(sockets), settled: make(map[*stampedSocket]time.Time)}
+		w := &watcher{schedule: s, net: b.net, sockets: new(sockets), settled: make(map[*stampedSocket]time.Time)}
 		config := Config{Backoff: Eager(), ListenPacket: w.sockets.listenOn(b.net), Hooks: Hooks{Observe: w.hear}}
 		cargo := b.carry(t, s.load, &config)
 		r := b.client(config).Reconnect(t.Context(), b.urlFor(s.scheme))
@@ -308,7 +329,7 @@ func (s schedule) run(t *testing.T) (result verdicts) {
 		w.mu.Lock()
 		w.began = time.Now()
 		w.mu.Unlock()
-		s.play(b)
+		s.play(b, w.healed)
 		healed := time.Now()
 		latest := healed.Add(s.recovery())
 		for {

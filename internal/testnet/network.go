@@ -37,6 +37,7 @@ type Network struct {
 	loss    float64
 	seed    uint64
 	flows   map[flow]*rand.Rand // what is lost of each
+	chance  uint64              // packets that Lose lost
 	packets uint64
 
 	// Sockets that were rebound: what their peers see of them, and back.
@@ -93,7 +94,11 @@ func (n *Network) loses(from, to netip.AddrPort) bool {
 	if n.flows[f] == nil {
 		n.flows[f] = rand.New(rand.NewPCG(n.seed, word(from)<<32^word(to)))
 	}
-	return n.flows[f].Float64() < n.loss
+	if n.flows[f].Float64() >= n.loss {
+		return false
+	}
+	n.chance++
+	return true
 }
 
 // word tells addresses of this network apart.
@@ -216,6 +221,13 @@ func (n *Network) Lose(share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.loss = share
+}
+
+// Lost counts the packets that Lose has lost.
+func (n *Network) Lost() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.chance
 }
 
 // Reseed chooses which packets Lose loses.
