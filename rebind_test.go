@@ -31,7 +31,7 @@ func TestRebinding(t *testing.T) {
 						time.Sleep(time.Second)
 						missed := c.sent.Load() - c.came.Load() // before it was subscribed
 						b.net.Lose(loss)
-						for range 24 {
+						for range 12 {
 							time.Sleep(5 * time.Second)
 							b.net.Rebind(testnet.AddrOf(sockets.seen()[0]))
 						}
@@ -76,7 +76,7 @@ func TestNetworkReturns(t *testing.T) {
 		for _, load := range []traffic{quiet, loads[0], loads[1], loads[3]} {
 			for _, d := range []time.Duration{time.Second, 3 * time.Second, 8 * time.Second, 20 * time.Second, time.Minute} {
 				t.Run(fmt.Sprintf("%s/%s/%v", name, load.name, d), func(t *testing.T) {
-					for range 4 {
+					for range 2 {
 						onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
 							sockets := new(sockets)
 							config := Config{ListenPacket: sockets.listenOn(b.net)}

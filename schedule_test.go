@@ -66,7 +66,7 @@ const (
 func expand(seed uint64) schedule {
 	random := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(d time.Duration) time.Duration {
-		return time.Duration(random.Int64N(int64(d))).Round(time.Millisecond) + time.Millisecond
+		return time.Duration(1+random.Int64N(int64(d/time.Millisecond))) * time.Millisecond
 	}
 	s := schedule{seed: seed, scheme: "moqt"}
 	s.rtt = []time.Duration{time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond, 1500 * time.Millisecond}[random.IntN(4)]
@@ -359,6 +359,11 @@ func (s schedule) run(t *testing.T) (result verdicts) {
 
 // P3: on a path that is lossy, slow and dark by turns, a session is never given up that
 // would have answered. MOQ_SCHEDULES says how many schedules, MOQ_SEED which one.
+//
+// A seed fixes the schedule and, for each flow, which of its packets are lost. It does not
+// fix the supervisor's jitter and the keys, nor the order of what happens at one moment: of
+// 40 seeds that were run three times all had the same events each time, and 35 had them at
+// the same nanosecond.
 func TestSchedules(t *testing.T) {
 	first, count := uint64(0), envInt(t, "MOQ_SCHEDULES", 150)
 	if os.Getenv("MOQ_SEED") != "" {
