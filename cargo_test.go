@@ -56,6 +56,19 @@ func (b *bed) carry(t *testing.T, load traffic, config *Config) *cargo {
 	return c
 }
 
+// laden connects a client that carries a load, on sockets that are noted, and returns when
+// it has a session.
+func (b *bed) laden(t *testing.T, load traffic, scheme string, config Config) (*Reconnect, *cargo, *sockets) {
+	t.Helper()
+	s := new(sockets)
+	config.ListenPacket = s.listenOn(b.net)
+	c := b.carry(t, load, &config)
+	r := b.client(config).Reconnect(t.Context(), b.urlFor(scheme))
+	_, err := r.Session(t.Context())
+	require.NoError(t, err)
+	return r, c, s
+}
+
 // write sends a frame of 100 bytes, in a group of its own.
 func (c *cargo) write() {
 	frame := make([]byte, 100)

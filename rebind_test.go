@@ -22,12 +22,7 @@ func TestRebinding(t *testing.T) {
 			for _, loss := range []float64{0, 0.03} {
 				t.Run(fmt.Sprintf("%s/%s/loss %v", scheme, load.name, loss), func(t *testing.T) {
 					onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
-						sockets := new(sockets)
-						config := Config{ListenPacket: sockets.listenOn(b.net)}
-						c := b.carry(t, load, &config)
-						r := b.client(config).Reconnect(t.Context(), b.urlFor(scheme))
-						_, err := r.Session(t.Context())
-						require.NoError(t, err)
+						r, c, sockets := b.laden(t, load, scheme, Config{})
 						time.Sleep(time.Second)
 						missed := c.sent.Load() - c.came.Load() // before it was subscribed
 						b.net.Lose(loss)
@@ -78,13 +73,8 @@ func TestNetworkReturns(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%v", name, load.name, d), func(t *testing.T) {
 					for range 2 {
 						onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
-							sockets := new(sockets)
-							config := Config{ListenPacket: sockets.listenOn(b.net)}
-							c := b.carry(t, load, &config)
+							r, c, sockets := b.laden(t, load, "moqt", Config{})
 							defer c.stop()
-							r := b.client(config).Reconnect(t.Context(), b.url())
-							_, err := r.Session(t.Context())
-							require.NoError(t, err)
 							time.Sleep(15 * time.Second)
 							change(b, true)
 							time.Sleep(d)
@@ -108,13 +98,8 @@ func TestNetworkChanges(t *testing.T) {
 		for _, trip := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond} {
 			t.Run(fmt.Sprintf("%s/%v", load.name, trip), func(t *testing.T) {
 				onPath(t, trip/2, relay.Config{}, func(t *testing.T, b *bed) {
-					sockets := new(sockets)
-					config := Config{ListenPacket: sockets.listenOn(b.net)}
-					c := b.carry(t, load, &config)
+					r, c, sockets := b.laden(t, load, "moqt", Config{})
 					defer c.stop()
-					r := b.client(config).Reconnect(t.Context(), b.url())
-					_, err := r.Session(t.Context())
-					require.NoError(t, err)
 					time.Sleep(16 * time.Second) // when no probe is on its way
 					b.net.Silence(testnet.AddrOf(sockets.seen()[0]).Addr(), true)
 					at := time.Now()
