@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +14,8 @@ import (
 func TestPulseAsksLast(t *testing.T) {
 	for _, rtt := range []time.Duration{time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond, 1500 * time.Millisecond} {
 		t.Run(rtt.String(), func(t *testing.T) {
-			var last, end time.Time
+			var last atomic.Int64 // of virtual time
+			var end time.Time
 			watch := func(probed func(s *stamps)) Health {
 				s := newStamps(nil)
 				p := newPulse(s, PulseConfig{KeepAlive: 3 * time.Second, Probe: func() { probed(s) }}, func() time.Duration { return rtt })
@@ -31,12 +33,12 @@ func TestPulseAsksLast(t *testing.T) {
 				return Dead
 			}
 			synctest.Test(t, func(t *testing.T) {
-				require.Equal(t, Dead, watch(func(*stamps) { last = time.Now() }))
-				require.Equal(t, hintPatience+rtt*3/2, end.Sub(last))
+				require.Equal(t, Dead, watch(func(*stamps) { last.Store(time.Now().UnixNano()) }))
+				require.Equal(t, hintPatience+rtt*3/2, end.Sub(time.Unix(0, last.Load())))
 			})
 			synctest.Test(t, func(t *testing.T) {
 				health := watch(func(s *stamps) {
-					if time.Now().Before(last) {
+					if time.Now().UnixNano() < last.Load() {
 						return // it was dark until then
 					}
 					time.AfterFunc(rtt+25*time.Millisecond, s.received)

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,17 +14,21 @@ import (
 func TestPulseAfterRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const usual, rest = 10 * time.Millisecond, 20 * time.Second
-		rtt := usual
-		var probes []time.Time
+		var rtt, probes, probed atomic.Int64
+		rtt.Store(int64(usual))
 		s := newStamps(nil)
 		s.received()
-		p := newPulse(s, PulseConfig{KeepAlive: 3 * time.Second, Probe: func() { probes = append(probes, time.Now()) }}, func() time.Duration { return rtt })
+		p := newPulse(s, PulseConfig{KeepAlive: 3 * time.Second, Probe: func() {
+			if probes.Add(1) == 1 {
+				probed.Store(time.Now().UnixNano())
+			}
+		}}, func() time.Duration { return time.Duration(rtt.Load()) })
 		defer p.Stop()
 		for range 100 {
 			time.Sleep(30 * time.Millisecond)
 			s.received()
 		}
-		require.Empty(t, probes)
+		require.Zero(t, probes.Load())
 
 		// The timer cannot be late in a bubble: it is made to look so.
 		began := time.Now()
@@ -32,17 +37,17 @@ func TestPulseAfterRest(t *testing.T) {
 		for range 10 {
 			s.received()
 		}
-		rtt = rest / 8
+		rtt.Store(int64(rest / 8))
 		require.Less(t, s.typical(), time.Second)
 		require.Equal(t, usual, p.RTT())
 
 		for p.Health() != Silent {
 			<-p.Changed()
 		}
-		require.Equal(t, began.Add(rousing), probes[0])
+		require.Equal(t, began.Add(rousing).UnixNano(), probed.Load())
 		require.Equal(t, rousing+hintPatience+usual*3/2, time.Since(began))
 		time.Sleep(sparing)
-		require.Equal(t, rtt, p.RTT())
+		require.Equal(t, rest/8, p.RTT())
 	})
 }
 
@@ -51,9 +56,9 @@ func TestPulseRestIsNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStamps(nil)
 		s.received()
-		probes := 0
+		var probes atomic.Int64
 		p := newPulse(s, PulseConfig{KeepAlive: 3 * time.Second, Probe: func() {
-			probes++
+			probes.Add(1)
 			time.AfterFunc(time.Millisecond, s.received)
 		}}, func() time.Duration { return time.Millisecond })
 		defer p.Stop()
@@ -64,7 +69,7 @@ func TestPulseRestIsNoSilence(t *testing.T) {
 		p.rest.due.Store(s.now() - int64(time.Hour))
 		p.look()
 		time.Sleep(rousing + hintPatience)
-		require.Equal(t, 1, probes)
+		require.Equal(t, int64(1), probes.Load())
 		require.Equal(t, Alive, p.Health())
 	})
 }
