@@ -46,7 +46,9 @@ func onPath(t *testing.T, latency time.Duration, conf relay.Config, f func(t *te
 			t: t, net: testnet.New(t, latency), conf: conf,
 			at: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, 1}), 4443),
 		}
-		b.conf.TLS = &tls.Config{Certificates: []tls.Certificate{testnet.Certificate(t)}}
+		if b.conf.TLS == nil {
+			b.conf.TLS = &tls.Config{Certificates: []tls.Certificate{testnet.Certificate(t)}}
+		}
 		b.start()
 		f(t, b)
 	})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -164,14 +163,6 @@ func TestConnectFailures(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestConnectPinned(t *testing.T) {
-	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
-		c := b.client(Config{Fingerprints: []string{pinA, strings.ToUpper(b.up.Fingerprint())}})
-		_, err := c.Connect(t.Context(), b.url())
-		require.NoError(t, err)
-	})
 }
 
 func TestConnectIsBounded(t *testing.T) {

@@ -64,7 +64,9 @@ type Config struct {
 	TLS *tls.Config
 	// Fingerprints are SHA-256 sums of the server's leaf certificate, each of 64 hex
 	// digits. If there are any, one of them must match, and they replace the checks of
-	// chain and name. Default: none.
+	// chain and name. As in browsers (serverCertificateHashes of W3C WebTransport), such a
+	// certificate must be valid now, for 14 days at most, and its key be ECDSA on P-256 or
+	// P-384, or Ed25519. More than one are for rotation. Default: none.
 	Fingerprints []string
 	// QUIC tunes the transport.
 	QUIC QUICOptions

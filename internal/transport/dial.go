@@ -31,7 +31,8 @@ type Dialer struct {
 	// TLS may be nil. It is cloned; a ServerName in it overrides the URL's host.
 	TLS *tls.Config
 	// Fingerprints are SHA-256 sums of certificates. If there are any, one must match
-	// the server's leaf, and chain and name are not checked.
+	// the server's leaf, and chain and name are not checked. Such a leaf is valid now and
+	// for 14 days at most, and its key is not RSA. The clock is TLS.Time.
 	Fingerprints [][sha256.Size]byte
 	// QUIC may be nil. It is cloned, and datagrams and partial delivery of reset
 	// streams are switched on.

@@ -104,15 +104,16 @@ func (n *network) dialer(cert tls.Certificate) *Dialer {
 	}
 }
 
-// newCert is valid now and in the year 2000, where bubbles live.
+// newCert is valid for two weeks from now, which in bubbles is the year 2000, so that it may
+// be pinned.
 func newCert(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC),
-		NotAfter:     time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(maxPinnedLife - 2*time.Hour),
 		DNSNames:     []string{"localhost"},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		IsCA:         true, BasicConstraintsValid: true,
