@@ -89,7 +89,7 @@ func (w *webTransport) watch() {
 	defer close(w.over)
 	code, reason, err := readClose(w.connect)
 	closed := quic.ApplicationErrorCode(http3.ErrCodeNoError)
-	cause := &moqerr.SessionError{Code: code, Remote: true, Reason: reason, Legacy: legacy(w.protocol)}
+	cause := &moqerr.SessionError{Code: code, Remote: true, Reason: w.target.redact(reason), Legacy: legacy(w.protocol)}
 	if err != nil {
 		reset, isReset := errors.AsType[*quic.StreamError](err)
 		switch {

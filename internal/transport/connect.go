@@ -43,7 +43,7 @@ func dialWebTransport(
 	h3, stream, protocol, err := connect(ctx, qconn, t, protocols)
 	if stop() && err == nil {
 		l := newLink(qconn, CarrierWebTransport, release)
-		l.protocol, l.stamps = protocol, stamps
+		l.protocol, l.stamps, l.target = protocol, stamps, t
 		return newWebTransport(h3, stream, l), nil
 	}
 	_ = qconn.CloseWithError(abandoned, "")
@@ -53,7 +53,7 @@ func dialWebTransport(
 	}
 	if cause := context.Cause(qconn.Context()); !answered(err) && !isAbandoned(cause) {
 		// What the connection died of says more than what http3 made of it.
-		err = lost(cause, CarrierWebTransport, "")
+		err = lost(t.hush(cause), CarrierWebTransport, "")
 	}
 	return nil, err
 }
@@ -92,7 +92,7 @@ func connect(ctx context.Context, qconn *quic.Conn, t *Target, protocols []strin
 	}
 	response, err := readResponse(stream)
 	if err != nil {
-		return nil, nil, "", fmt.Errorf("CONNECT: %w", err)
+		return nil, nil, "", fmt.Errorf("CONNECT: %w", t.hushResponse(err))
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return nil, nil, "", &moqerr.StatusError{

@@ -155,12 +155,12 @@ func (d *Dialer) knock(ctx context.Context, t *Target, addr netip.AddrPort, tria
 	qconn, err := carrier.Dial(ctx, net.UDPAddrFromAddrPort(addr), d.tlsConfig(t), d.quicConfig())
 	if err != nil {
 		release()
-		return nil, err
+		return nil, t.hush(err)
 	}
 	observed.tolerate()
 	if t.Raw() {
 		l := newLink(qconn, CarrierQUIC, release)
-		l.stamps = stamps
+		l.stamps, l.target = stamps, t
 		l.start()
 		return rawQUIC{l}, nil
 	}

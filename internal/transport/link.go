@@ -24,6 +24,7 @@ type link struct {
 	protocol string
 	release  func()  // frees the socket; may be nil
 	stamps   *stamps // nil on connections that were accepted
+	target   *Target // the same; its secrets stay out of the peer's words
 
 	// What every stream and datagram of ours begins with; empty on raw QUIC.
 	uniHeader, bidiHeader, datagramHeader []byte
@@ -58,7 +59,7 @@ func newLink(qconn *quic.Conn, carrier string, release func()) *link {
 func (l *link) start() { context.AfterFunc(l.qconn.Context(), l.finish) }
 
 func (l *link) finish() {
-	l.end(lost(context.Cause(l.qconn.Context()), l.carrier, l.protocol))
+	l.end(lost(l.target.hush(context.Cause(l.qconn.Context())), l.carrier, l.protocol))
 	l.mu.Lock()
 	l.dead = true
 	l.err = l.cause
