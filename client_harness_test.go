@@ -30,6 +30,8 @@ type bed struct {
 	at   netip.AddrPort
 	conf relay.Config
 	up   *relay.Relay
+
+	amend func(*relay.Relay) // called before a relay serves; nil: nothing
 }
 
 // onBed runs f on virtual time. It fails if a goroutine is left at the end.
@@ -64,6 +66,9 @@ func (b *bed) start() {
 		_ = up.Close()
 		_ = stop()
 	})
+	if b.amend != nil {
+		b.amend(up)
+	}
 	require.NoError(b.t, up.Serve(b.net.At(b.at)))
 	b.up = up
 }

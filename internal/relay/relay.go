@@ -40,6 +40,12 @@ type Config struct {
 	// client wrote them); nil admits everybody. The code of a *moqerr.SessionError is
 	// sent as it is, any other error as "unauthorized" with its text.
 	Admit func(target string) error
+	// Answer is asked about each WebTransport client before its request is accepted, and
+	// returns the status that refuses it, or nil. nil accepts all.
+	Answer func(target string) *moqerr.StatusError
+	// Evict returns, for each client that was admitted, a channel of which an error ends
+	// its session, with what Admit's would send; nil lets everybody stay.
+	Evict func(target string) <-chan error
 }
 
 // Handler serves one accepted QUIC connection of a protocol that the relay itself

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 
@@ -74,9 +75,18 @@ func (r *Relay) ServeConn(setup context.Context, conn transport.Conn, target str
 		return
 	}
 	r.enter()
-	r.attend(s)
+	r.attend(s, target)
 	r.leave()
 	r.log.Debug("client left", "remote", s.RemoteAddr(), "err", s.Err())
+}
+
+// Answer returns what a WebTransport client is refused with before it has a session, or
+// nil.
+func (r *Relay) Answer(target string) *moqerr.StatusError {
+	if r.cfg.Answer == nil {
+		return nil
+	}
+	return r.cfg.Answer(target)
 }
 
 // admit returns the prefix under which a client's names stand: the path of its URL.
@@ -96,13 +106,24 @@ func (r *Relay) admit(target string) (string, error) {
 }
 
 // attend sees a session through the relay's own end, and returns after the session's.
-func (r *Relay) attend(s *session.Session) {
+func (r *Relay) attend(s *session.Session, target string) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	draining := r.draining.Done()
+	var evicted <-chan error
+	if r.cfg.Evict != nil {
+		evicted = r.cfg.Evict(target)
+	}
 	for {
 		select {
 		case <-s.Done():
+			return
+		case err := <-evicted:
+			code, reason := moqerr.SessionUnauthorized, err.Error()
+			if said, ok := errors.AsType[*moqerr.SessionError](err); ok {
+				code, reason = said.Code, said.Reason
+			}
+			s.Abort(code, reason)
 			return
 		case <-draining:
 			draining = nil

@@ -6,6 +6,8 @@ package web
 import (
 	"context"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -42,6 +44,13 @@ func serve(r *relay.Relay, server *webtransport.Server, w http.ResponseWriter, r
 	v, ok := req.Context().Value(visitorKey{}).(*visitor)
 	if !ok || req.Method != http.MethodConnect {
 		http.Error(w, "WebTransport only", http.StatusNotFound)
+		return
+	}
+	if refused := r.Answer(req.URL.RequestURI()); refused != nil {
+		if refused.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter/time.Second)))
+		}
+		w.WriteHeader(refused.Status)
 		return
 	}
 	session, err := server.Upgrade(w, req)
