@@ -3,6 +3,7 @@ package moq
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -213,6 +214,15 @@ func (c *Client) Close() error {
 	}
 	return nil
 }
+
+// String names the protocol versions that are offered.
+func (c *Client) String() string { return fmt.Sprintf("moq client of %v", c.config.Versions) }
+
+// Format writes String, whatever the verb, as [Session.Format] does.
+func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// MarshalText is String.
+func (c *Client) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // enter begins a call, unless the client is closed. The caller ends it by calls.Done.
 func (c *Client) enter() bool {

@@ -2,7 +2,6 @@ package moq
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -101,8 +100,8 @@ func (a Attempt) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, a.String
 // LogValue is String, for slog.
 func (a Attempt) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
-// MarshalJSON writes String.
-func (a Attempt) MarshalJSON() ([]byte, error) { return json.Marshal(a.String()) }
+// MarshalText is String.
+func (a Attempt) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // PanicError is the panic of a hook. Its value is not kept: it may hold anything.
 type PanicError struct {

@@ -2,6 +2,8 @@ package moq
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"iter"
 )
 
@@ -107,6 +109,18 @@ func (r *Reconnect) Pause() { r.supervisor.setPaused(true) }
 // Resume ends a Pause: an attempt is made at once, and the time to give up begins anew. In
 // every other phase it has no effect.
 func (r *Reconnect) Resume() { r.supervisor.setPaused(false) }
+
+// String tells the phase, and scheme, host and port of the URL.
+func (r *Reconnect) String() string {
+	state := r.State()
+	return fmt.Sprintf("%v, %s", state.Phase, state.Endpoint)
+}
+
+// Format writes String, whatever the verb, as [Session.Format] does.
+func (r *Reconnect) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// MarshalText is String.
+func (r *Reconnect) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // Stats returns what all sessions so far add up to.
 func (r *Reconnect) Stats() ReconnectStats {

@@ -1,6 +1,8 @@
 package moq
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -51,6 +53,18 @@ func (s *Session) RemoteAddr() net.Addr { return s.inner.RemoteAddr() }
 // GoingAway is closed when the peer has asked us to leave (GOAWAY, moq-lite.md §4.8).
 // The session goes on until one side closes it.
 func (s *Session) GoingAway() <-chan struct{} { return s.inner.GoingAway() }
+
+// String tells version, transport and peer.
+func (s *Session) String() string {
+	return fmt.Sprintf("%s over %s with %v", s.Version(), s.Transport(), s.RemoteAddr())
+}
+
+// Format writes String, whatever the verb: a session that is printed shows nothing else, and
+// may go on meanwhile.
+func (s *Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalText is String.
+func (s *Session) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Stats are the counters of a session since it began.
 type Stats struct {

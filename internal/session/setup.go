@@ -28,7 +28,7 @@ func (s *Session) sendSetup(ctx context.Context) error {
 	stream.SetPriority(urgencyControl, false)
 	m := wire.Setup{Probe: probeReport, Hop: s.hop}
 	if s.cfg.Admit == nil {
-		m.Path = s.cfg.Path
+		m.Path, s.cfg.Path = s.cfg.Path, "" // it may hold a token: whoever prints the session must not see it
 		switch {
 		case s.cfg.Subscribe == nil && s.cfg.Publish != nil:
 			m.Role = wire.RolePublisher
