@@ -42,7 +42,7 @@ func (b *bed) sleep(t *testing.T, w *wall, d time.Duration) {
 }
 
 // quiet is a reader to whom nothing comes.
-var quiet = traffic{"reading nothing", 0, true}
+var quiet = traffic{name: "reading nothing", read: true}
 
 var sleeps = []time.Duration{time.Second, 9 * time.Second, 11 * time.Second, 72 * time.Hour}
 

@@ -1,20 +1,12 @@
 package moq
 
 import (
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
-
-// wall is a clock on the wall that the test can move.
-type wall struct{ ahead atomic.Int64 }
-
-func (w *wall) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
-
-func (w *wall) jump(d time.Duration) { w.ahead.Add(int64(d)) }
 
 // count returns how many wait.
 func (w *waker) count() int {
@@ -93,10 +85,7 @@ func TestWakerRests(t *testing.T) {
 // The whole of it: the wait ends when the machine is awake again, although no timer says so.
 func TestSleepEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock := new(wall)
-		previous := wallClock
-		wallClock = clock.now
-		defer func() { wallClock = previous }()
+		clock := newWall(t)
 		c, err := NewClient(Config{Backoff: Backoff{Initial: time.Hour}, Resolve: noSuchHost})
 		require.NoError(t, err)
 		r := c.Reconnect(t.Context(), "moqt://relay")
