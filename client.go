@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -69,6 +70,9 @@ func NewClient(config Config) (*Client, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.waker = newWaker(wallClock, c.check)
+	if c.dialer.ListenPacket == nil {
+		c.dialer.ListenPacket = c.listen
+	}
 	return c, nil
 }
 
@@ -154,21 +158,20 @@ func (c *Client) Reconnect(ctx context.Context, url string) *Reconnect {
 		return s, err
 	}
 	r.supervisor = supervise(ctx, with)
-	c.watchNetwork()
 	if !c.own(r) {
 		_ = r.Close()
 	}
 	return r
 }
 
-// watchNetwork begins to look for changes of the machine's network, once, and unless the
-// sockets are not the machine's.
-func (c *Client) watchNetwork() {
+// listen opens a socket of the machine's, and begins to look for changes of its network.
+func (c *Client) listen(ctx context.Context, network string) (net.PacketConn, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.unwatch == nil && c.config.ListenPacket == nil && !c.closed {
+	if c.unwatch == nil && !c.closed {
 		c.unwatch, _ = netwatch.Watch(c.check)
 	}
+	c.mu.Unlock()
+	return (&net.ListenConfig{}).ListenPacket(ctx, network, ":0")
 }
 
 // check lets every supervisor look at its path.
@@ -209,7 +212,7 @@ func (c *Client) Close() error {
 	}
 	closing.Wait()
 	c.waker.stop()
-	if c.unwatch != nil {
+	if c.unwatch != nil { // nobody changes it any more
 		c.unwatch()
 	}
 	return nil

@@ -63,8 +63,8 @@ func TestHedgeWins(t *testing.T) {
 	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
 		old := g.lead(Connected)
 		old.drain = time.Second
-		last := old.pulse.LastPacket()
 		g.feel(old, silent)
+		last := old.pulse.LastPacket()
 		time.Sleep(300 * time.Millisecond)
 		next := g.give(newFake())
 
@@ -118,8 +118,8 @@ func TestHedgeOutlivesTheSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
 				old := g.lead(Connected)
-				last := old.pulse.LastPacket()
 				g.feel(old, silent)
+				last := old.pulse.LastPacket()
 				time.Sleep(5 * time.Second)
 				end(g, old)
 
@@ -251,7 +251,8 @@ func TestFirstCauseAfterSilence(t *testing.T) {
 		g.kick()
 		g.fail(&StatusError{Status: 410})
 		stop := stopped(t, g.supervisor)
-		require.Equal(t, io.EOF, stop.First)
+		require.ErrorIs(t, stop.First, os.ErrDeadlineExceeded, "the silence")
+		require.Equal(t, 2, stop.Attempts, "its loss is no failure of its own")
 	})
 }
 
@@ -387,8 +388,8 @@ func TestTrialKnowsTheQuietPath(t *testing.T) {
 		require.Equal(t, 1, g.lastDial().trial.number)
 		require.Equal(t, uint64(1), g.lastDial().trial.generation)
 		s := g.lead(Connected)
-		last := s.pulse.LastPacket()
 		g.feel(s, silent)
+		last := s.pulse.LastPacket()
 		order := g.lastDial().trial
 		require.Equal(t, minUnheard, order.patience)
 		require.Equal(t, last.Add(quietTime), order.hurryUntil)

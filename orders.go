@@ -107,11 +107,21 @@ func (s *supervisor[S]) obey() {
 			s.try.why = redialing // it goes on even if the session wakes
 		}
 		if check {
-			s.again()
+			s.look()
 		}
 	case len(redials) > 0:
 		s.attempt(redialing)
 	case check:
+		s.look()
+	}
+}
+
+// look asks what is there whether the path is: the live session, and the attempt under way.
+func (s *supervisor[S]) look() {
+	if s.live != nil {
 		s.live.pulse.Check()
+	}
+	if s.try != nil {
+		s.again()
 	}
 }

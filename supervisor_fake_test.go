@@ -42,13 +42,14 @@ type fakePulse struct {
 
 func newFakePulse() *fakePulse { return &fakePulse{rang: make(chan struct{}, 1), last: time.Now()} }
 
-// feel makes the session's health h. A session that is alive was heard just now.
+// feel makes the session's health h. A session whose silence begins, or ends, was heard
+// just now.
 func (p *fakePulse) feel(h health) {
 	p.mu.Lock()
-	p.now = h
-	if h == alive {
+	if h != dead && h != p.now {
 		p.last = time.Now()
 	}
+	p.now = h
 	p.mu.Unlock()
 	select {
 	case p.rang <- struct{}{}:
