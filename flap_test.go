@@ -116,13 +116,18 @@ func TestFlappingGivesUpExactly(t *testing.T) {
 type flapper struct {
 	sockets
 	strike func(n *stampedSocket)
+	one    sync.Mutex // at a time
 	work   sync.WaitGroup
 }
 
 func (f *flapper) hear(e Event) {
 	if e.Kind == EventConnected {
 		all := f.seen()
-		f.work.Go(func() { f.strike(all[len(all)-1]) })
+		f.work.Go(func() {
+			f.one.Lock()
+			defer f.one.Unlock()
+			f.strike(all[len(all)-1])
+		})
 	}
 }
 
