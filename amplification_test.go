@@ -235,6 +235,7 @@ func TestNoEarlyData(t *testing.T) {
 
 // There are never more than two dials at once, whatever is asked of the supervisor.
 func TestDialsAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, ask := range map[string]func(r *Reconnect){
 		"Kick":             (*Reconnect).Kick,
 		"Check":            (*Reconnect).Check,

@@ -88,6 +88,7 @@ const (
 )
 
 func TestHerdGentle(t *testing.T) {
+	t.Parallel()
 	h := stampede(Gentle(), hiccup)
 	h.report(t, "Gentle", hiccup)
 	require.LessOrEqual(t, h.crowd(0), 4.0)
@@ -106,6 +107,7 @@ func TestHerdGentle(t *testing.T) {
 }
 
 func TestHerdEager(t *testing.T) {
+	t.Parallel()
 	h := stampede(Eager(), hiccup)
 	h.report(t, "Eager", hiccup)
 	require.LessOrEqual(t, h.crowd(0), 25.0)
@@ -119,6 +121,7 @@ func TestHerdEager(t *testing.T) {
 }
 
 func TestHerdStandard(t *testing.T) {
+	t.Parallel()
 	for _, outage := range []time.Duration{hiccup, breakage} {
 		h := stampede(Backoff{}, outage)
 		h.report(t, "Standard", outage)

@@ -57,6 +57,7 @@ func rival(wait func(random *rand.Rand, failures int) time.Duration, outage time
 // TestHerdTable prints a line of JSON for each policy, from which bench/supervisors makes
 // row P13. What the figures of ours have to be stands in the tests of backoff_herd_test.go.
 func TestHerdTable(t *testing.T) {
+	t.Parallel()
 	show := func(policy string, pass func(outage time.Duration) herd) {
 		short, long := pass(hiccup), pass(breakage)
 		line, err := json.Marshal(map[string]any{
@@ -92,6 +93,7 @@ func (h herd) figures() map[string]float64 {
 
 // The models of others give the figures by which our defaults were chosen.
 func TestRivals(t *testing.T) {
+	t.Parallel()
 	for i, want := range []struct {
 		crowd                        float64
 		shortP50, shortP99, p50, p99 time.Duration

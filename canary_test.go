@@ -234,6 +234,7 @@ func TestCredentialStaysSecret(t *testing.T) {
 }
 
 func TestCanaryInMalformedURLs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, bad := range []string{
 			"", "//relay/KEY", "/KEY", "KEY", "KEY:KEY@relay", "http://u:KEY@relay/KEY", "ws://relay/KEY?KEY", "KEY://relay",
@@ -273,6 +274,7 @@ var echoes = []func(target string) string{
 
 // A relay that repeats what it was asked for, each time in another form.
 func TestCanaryEchoed(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"moqt", "https"} {
 		for _, code := range []SessionCode{SessionNoError, SessionUnauthorized} {
 			t.Run(fmt.Sprintf("at once with %d/%s", code, scheme), func(t *testing.T) {
@@ -361,6 +363,7 @@ func respondRaw(conn *quic.Conn, fields [][2]string) {
 
 // What fails before a relay says anything, and what it says without words.
 func TestCanaryInFailures(t *testing.T) {
+	t.Parallel()
 	status := func(code int, wait time.Duration) relay.Config {
 		return relay.Config{Answer: func(string) *StatusError { return &StatusError{Status: code, RetryAfter: wait} }}
 	}

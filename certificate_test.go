@@ -157,6 +157,7 @@ func (w *wardrobe) config() *tls.Config {
 }
 
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	cases := certificateCases(t)
 	require.GreaterOrEqual(t, len(cases), 24)
 	for _, c := range cases {

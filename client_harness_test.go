@@ -40,6 +40,14 @@ func onBed(t *testing.T, conf relay.Config, f func(t *testing.T, b *bed)) {
 	onPath(t, latency, conf, f)
 }
 
+// unlessRaced is n, or less if the race detector watches.
+func unlessRaced[N int | uint64 | time.Duration](n, less N) N {
+	if raced {
+		return less
+	}
+	return n
+}
+
 // onPath is onBed with another latency, one way.
 func onPath(t *testing.T, latency time.Duration, conf relay.Config, f func(t *testing.T, b *bed)) {
 	t.Helper()

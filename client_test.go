@@ -42,6 +42,7 @@ func TestVersionsAreThoseOfTheWire(t *testing.T) {
 }
 
 func TestConnect(t *testing.T) {
+	t.Parallel()
 	for _, carrier := range []struct {
 		scheme, name string
 		takes        time.Duration

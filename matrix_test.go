@@ -425,6 +425,7 @@ var errEnough = errors.New("enough")
 
 // TestNothingWaitsForEver: every call in every state, ended in every way.
 func TestNothingWaitsForEver(t *testing.T) {
+	t.Parallel()
 	waited := make(map[string]bool)
 	for _, s := range situations {
 		for _, e := range ends {
@@ -537,6 +538,7 @@ func requireEnd(t *testing.T, limit time.Duration, f func(), name string) {
 
 // TestCloseInEveryState: it takes a second at most, and nothing the second time.
 func TestCloseInEveryState(t *testing.T) {
+	t.Parallel()
 	for _, s := range situations {
 		for _, call := range closing {
 			for _, dark := range []bool{false, true} {

@@ -17,6 +17,7 @@ const overChange = time.Second
 
 // R9: a router that forgets us every 5 s costs nothing.
 func TestRebinding(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"moqt", "https"} {
 		for _, load := range []traffic{loads[0], loads[1], loads[3]} {
 			for _, loss := range []float64{0, 0.03} {
@@ -26,7 +27,7 @@ func TestRebinding(t *testing.T) {
 						time.Sleep(time.Second)
 						missed := c.sent.Load() - c.came.Load() // before it was subscribed
 						b.net.Lose(loss)
-						for range 12 {
+						for range unlessRaced(12, 4) {
 							time.Sleep(5 * time.Second)
 							b.net.Rebind(testnet.AddrOf(sockets.seen()[0]))
 						}
@@ -64,6 +65,7 @@ func got(r *Reconnect, c *cargo, s *sockets, load traffic, at time.Time, inFligh
 
 // The machine loses its network, in one of the ways below, and gets it back.
 func TestNetworkReturns(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(b *bed, gone bool){
 		"no route":   func(b *bed, gone bool) { b.net.Cut(b.at.Addr(), gone) },
 		"black hole": func(b *bed, gone bool) { b.net.Dark(gone) },
@@ -71,7 +73,7 @@ func TestNetworkReturns(t *testing.T) {
 		for _, load := range []traffic{quiet, loads[0], loads[1], loads[3]} {
 			for _, d := range []time.Duration{time.Second, 3 * time.Second, 8 * time.Second, 20 * time.Second, time.Minute} {
 				t.Run(fmt.Sprintf("%s/%s/%v", name, load.name, d), func(t *testing.T) {
-					for range 2 {
+					for range unlessRaced(2, 1) {
 						onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
 							r, c, sockets := b.laden(t, load, "moqt", Config{})
 							defer c.stop()
@@ -94,6 +96,7 @@ func TestNetworkReturns(t *testing.T) {
 // takes a probe, a dial and its gate, of 60 ms and five round trips together, and two or three
 // for the new subscription; on a busy session what was in flight hides the change for 0.3 s.
 func TestNetworkChanges(t *testing.T) {
+	t.Parallel()
 	for _, load := range []traffic{quiet, loads[0], loads[1], loads[3]} {
 		for _, trip := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond} {
 			t.Run(fmt.Sprintf("%s/%v", load.name, trip), func(t *testing.T) {

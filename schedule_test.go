@@ -365,7 +365,7 @@ func (s schedule) run(t *testing.T) (result verdicts) {
 // 40 seeds that were run three times all had the same events each time, and 35 had them at
 // the same nanosecond.
 func TestSchedules(t *testing.T) {
-	first, count := uint64(0), envInt(t, "MOQ_SCHEDULES", 60)
+	first, count := uint64(0), envInt(t, "MOQ_SCHEDULES", unlessRaced[uint64](60, 12))
 	if os.Getenv("MOQ_SEED") != "" {
 		first, count = envInt(t, "MOQ_SEED", 0), 1
 	}

@@ -89,6 +89,7 @@ func stoppedChild(t *testing.T, where string) {
 // R8, with a real process that is stopped and goes on: data flow again, both ways.
 // MOQ_STOPS lists other times to stop it for, such as "30s,1m".
 func TestStoppedProcess(t *testing.T) {
+	t.Parallel()
 	if where := os.Getenv(stopEnv); where != "" {
 		stoppedChild(t, where)
 		return

@@ -137,6 +137,7 @@ func TestSupervisorGivesUpFlapping(t *testing.T) {
 }
 
 func TestSupervisorNeverGivesUp(t *testing.T) {
+	t.Parallel()
 	for _, b := range []Backoff{{}, {Timeout: -1}, {FirstTimeout: -1, Timeout: time.Second}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := start(t, &peer{answer: down}, b)

@@ -1,0 +1,5 @@
+//go:build !race
+
+package moq
+
+const raced = false
