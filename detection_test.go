@@ -124,3 +124,39 @@ func TestDetectsBlackHole(t *testing.T) {
 		}
 	}
 }
+
+// A relay that is slow for a moment is not dialed again by everybody who has nothing to say:
+// also a young session, which has exchanged no more than its first words, is idle.
+func TestIdleSessionsAreNotHasty(t *testing.T) {
+	for _, age := range []time.Duration{100 * time.Millisecond, time.Second, 20 * time.Second} {
+		t.Run(age.String(), func(t *testing.T) {
+			onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+				r, d := b.watchedClient(t, loads[0], Config{})
+				time.Sleep(age)
+				last := d.seen()[0].heard()
+				b.net.Dark(true)
+				time.Sleep(time.Until(last.Add(defaultKeepAlive - 300*time.Millisecond)))
+				b.net.Dark(false)
+				time.Sleep(10 * time.Second)
+				require.Len(t, d.seen(), 1)
+				require.Equal(t, uint64(1), r.State().Generation)
+			})
+		})
+	}
+}
+
+// Traffic that has just begun is watched as closely as any other.
+func TestDetectsBlackHoleEarly(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		r, d := b.watchedClient(t, loads[3], Config{Backoff: Eager()})
+		time.Sleep(1500 * time.Millisecond)
+		b.net.Dark(true)
+		for state := range r.States(t.Context()) {
+			if state.Losses > 0 {
+				break
+			}
+		}
+		all := d.seen()
+		require.LessOrEqual(t, all[1].made.Sub(all[0].heard()), 500*time.Millisecond)
+	})
+}

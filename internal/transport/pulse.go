@@ -30,6 +30,8 @@ const (
 	// least time that its probes go unanswered before.
 	minLife  = 5 * time.Second
 	lastWait = 2250 * time.Millisecond
+	// forever is the patience with a connection that may be silent.
+	forever = 24 * time.Hour
 	// minJump is by how much the wall clock must run ahead of the monotonic one for the
 	// machine to have slept.
 	minJump = time.Second
@@ -150,14 +152,27 @@ func (p *Pulse) expect(now int64, within time.Duration) {
 }
 
 // patience is the silence that the traffic of late makes likely. An idle connection is
-// one whose silence its keep-alive ends.
+// one whose silence its keep-alive ends: a relay with many of them must not be asked by
+// all at once because it was slow for a moment.
 func (p *Pulse) patience() time.Duration {
-	busy := max(minPatience, p.RTT()*3/2, 2*p.stamps.typical())
-	if p.KeepAlive <= 0 {
-		return busy
+	idle := forever
+	if p.KeepAlive > 0 {
+		// What is left of the keep-alive is for the probe's answer.
+		idle = p.KeepAlive - min(minPatience, p.KeepAlive/4)
 	}
-	// What is left of the keep-alive is for the probe's answer.
-	return min(busy, p.KeepAlive-min(minPatience, p.KeepAlive/4))
+	if !p.stamps.busy() {
+		return idle
+	}
+	return min(idle, max(minPatience, p.RTT()*3/2, 2*p.stamps.typical()))
+}
+
+// quicken looks sooner than was planned, since there is traffic now.
+func (p *Pulse) quicken() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended && p.probed == 0 && !p.rest.rouse.Load() {
+		p.arm(p.patience())
+	}
 }
 
 // answer is how long a probe may go unanswered.

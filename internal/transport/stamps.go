@@ -9,6 +9,10 @@ import (
 // most.
 const gapWindow = 5 * time.Second
 
+// traffic is how many reads of late make a connection a busy one, whose silence means
+// something. A session that begins, or that only answers now and then, has fewer.
+const traffic = 16
+
 // stamps are when packets came and went on the socket of one dial. They are written on
 // the goroutines that read and write, for each packet: atomics only, and no allocation.
 type stamps struct {
@@ -20,9 +24,11 @@ type stamps struct {
 	went atomic.Int64 // when one was sent
 	came atomic.Bool
 
-	// The longest gap between two packets that came in this window and in the one before.
-	gap, gapBefore atomic.Int64
-	window         atomic.Int64 // when the window began
+	// The longest gap between two packets that came in this window and in the one before,
+	// and how many reads there were.
+	gap, gapBefore     atomic.Int64
+	reads, readsBefore atomic.Int64
+	window             atomic.Int64 // when the window began
 
 	pulse atomic.Pointer[Pulse] // whoever judges them; nil: nobody
 }
@@ -47,9 +53,13 @@ func (s *stamps) received() {
 	if now-s.window.Load() > int64(gapWindow) {
 		s.window.Store(now)
 		s.gapBefore.Store(s.gap.Swap(0))
+		s.readsBefore.Store(s.reads.Swap(0))
 	}
 	if gap > s.gap.Load() && !roused {
 		s.gap.Store(gap)
+	}
+	if reads := s.reads.Add(1); reads == traffic && p != nil {
+		p.quicken()
 	}
 	if p != nil && p.health.Load() != int32(Alive) {
 		p.woke()
@@ -71,6 +81,9 @@ func (s *stamps) unreachable(error) {
 		p.hint()
 	}
 }
+
+// busy reports whether there was traffic of late.
+func (s *stamps) busy() bool { return s.reads.Load()+s.readsBefore.Load() >= traffic }
 
 // typical is the longest gap between packets that was seen lately.
 func (s *stamps) typical() time.Duration {
