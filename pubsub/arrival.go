@@ -22,7 +22,7 @@ func (c *TrackConsumer) stepArrival() step {
 		return c.idle(t.begin)
 	}
 	if g := c.unpark(); g != nil {
-		return step{group: newGroupConsumer(g, nil, 0)}
+		return step{group: newGroupConsumer(g, nil, c.from(g))}
 	}
 	for i := t.cache.arrived(c.cursor); i < len(t.cache.arrivals); i++ {
 		g := t.cache.arrivals[i]
@@ -32,7 +32,7 @@ func (c *TrackConsumer) stepArrival() step {
 		case c.opts.End != nil && g.sequence > *c.opts.End:
 			c.park(g.sequence)
 		default:
-			return step{group: newGroupConsumer(g, nil, 0)}
+			return step{group: newGroupConsumer(g, nil, c.from(g))}
 		}
 	}
 	s := c.idle(0)
@@ -65,7 +65,7 @@ func (c *TrackConsumer) holding() bool {
 // wants reports whether g is still to be delivered, End aside.
 func (c *TrackConsumer) wants(g *group) bool {
 	cache := &c.t.cache
-	return g.sequence >= c.low && cache.kept(g) && !cache.tooOld(cache.at(g.sequence+1), c.ageTicks)
+	return g.sequence >= c.low && c.fits(g) && cache.kept(g) && !cache.tooOld(cache.at(g.sequence+1), c.ageTicks)
 }
 
 // park remembers a group above End. What was evicted meanwhile is forgotten.

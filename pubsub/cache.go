@@ -67,7 +67,7 @@ func (c *cache) pop() *group {
 // newest returns the greatest timestamp of the latest group that has any frames.
 func (c *cache) newest() (ticks uint64, ok bool) {
 	for _, g := range slices.Backward(c.groups) {
-		if g.ready() > 0 {
+		if !g.empty() {
 			return g.newest.Load(), true
 		}
 	}

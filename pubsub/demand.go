@@ -18,6 +18,9 @@ type SubscribeOptions struct {
 	MaxAge time.Duration
 	// Start is the first group that is wanted, at most 2^62-2. Nil: the latest one.
 	Start *uint64
+	// FirstFrame is the first frame that is wanted of group Start. It needs Start, and is
+	// cut to 8,192.
+	FirstFrame int
 	// End is the last group that is wanted, at most 2^62-2. Nil: no end.
 	End *uint64
 }
@@ -26,6 +29,10 @@ type SubscribeOptions struct {
 // those that can be sent.
 func (o SubscribeOptions) copied() SubscribeOptions {
 	o.Start, o.End = copyOf(o.Start), copyOf(o.End)
+	o.FirstFrame = min(max(o.FirstFrame, 0), maxGroupFrames)
+	if o.Start == nil {
+		o.FirstFrame = 0
+	}
 	return o
 }
 
@@ -51,11 +58,12 @@ func (o SubscribeOptions) age(limit time.Duration) time.Duration {
 
 // Demand is what all readers of a track want together.
 type Demand struct {
-	Readers  int
-	Priority uint8         // the highest
-	MaxAge   time.Duration // the longest, at most the track's own; 0 is the live group only
-	Start    *uint64       // the lowest; nil if any reader wants the latest group. Read-only
-	End      *uint64       // the highest; nil if any reader has no end. Read-only
+	Readers    int
+	Priority   uint8         // the highest
+	MaxAge     time.Duration // the longest, at most the track's own; 0 is the live group only
+	Start      *uint64       // the lowest; nil if any reader wants the latest group. Read-only
+	FirstFrame int           // the first frame of group Start that anybody wants
+	End        *uint64       // the highest; nil if any reader has no end. Read-only
 
 	// Changed is closed when a Demand with other values can be had. The number of readers
 	// counts only as none or some.
@@ -68,11 +76,15 @@ func (d *Demand) add(o SubscribeOptions, age time.Duration) {
 	d.Priority = max(d.Priority, o.Priority)
 	d.MaxAge = max(d.MaxAge, age)
 	if d.Readers == 1 {
-		d.Start, d.End = o.Start, o.End
+		d.Start, d.FirstFrame, d.End = o.Start, o.FirstFrame, o.End
 		return
 	}
-	if d.Start != nil && (o.Start == nil || *o.Start < *d.Start) {
-		d.Start = o.Start
+	switch {
+	case d.Start == nil:
+	case o.Start == nil || *o.Start < *d.Start:
+		d.Start, d.FirstFrame = o.Start, o.FirstFrame
+	case *o.Start == *d.Start:
+		d.FirstFrame = min(d.FirstFrame, o.FirstFrame)
 	}
 	if d.End != nil && (o.End == nil || *o.End > *d.End) {
 		d.End = o.End
@@ -82,7 +94,7 @@ func (d *Demand) add(o SubscribeOptions, age time.Duration) {
 // same reports whether nothing differs that is worth a wake-up.
 func (d Demand) same(o Demand) bool {
 	return (d.Readers == 0) == (o.Readers == 0) && d.Priority == o.Priority && d.MaxAge == o.MaxAge &&
-		equal(d.Start, o.Start) && equal(d.End, o.End)
+		equal(d.Start, o.Start) && d.FirstFrame == o.FirstFrame && equal(d.End, o.End)
 }
 
 func equal(a, b *uint64) bool {

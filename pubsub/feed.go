@@ -20,6 +20,10 @@ type Feed struct {
 	closed bool
 	err    error // why
 	bell   bell
+
+	fetching  bool // fetches are answered
+	fetches   []*FetchRequest
+	fetchBell bell
 }
 
 // trackKey names a track below a route.
@@ -129,12 +133,14 @@ func (f *Feed) Close(cause error) {
 	for h := range f.routes {
 		all = append(all, h)
 	}
-	asleep := f.bell.take()
+	asleep, fetchers := f.bell.take(), f.fetchBell.take()
 	f.mu.Unlock()
 	f.bell.ring(asleep)
+	f.fetchBell.ring(fetchers)
 	for _, h := range all {
 		h.close(cause)
 	}
+	f.refuseFetches()
 }
 
 // Next returns the next request, as [Feed.Next] does. For a route that was attached

@@ -23,12 +23,13 @@ const groupBlocks = len(blockStarts) - 1
 type group struct {
 	track    *track
 	sequence uint64
+	base     int       // index of the first frame that is kept here; the head is elsewhere
 	seen     time.Time // when it came to be
 
 	arrival uint64 // place in the order of arrival; guarded by track.mu
 
-	count  atomic.Int64
-	newest atomic.Uint64 // greatest timestamp in ticks; means nothing while count is 0
+	count  atomic.Int64  // index behind the last frame
+	newest atomic.Uint64 // greatest timestamp in ticks; means nothing while empty
 
 	first  [2]RawFrame
 	blocks [groupBlocks][]RawFrame
@@ -52,11 +53,15 @@ func newGroup(t *track) *group {
 	return g
 }
 
-// ready is the number of frames that can be read.
+// ready is the index behind the last frame that can be read.
 func (g *group) ready() int { return int(g.count.Load()) }
 
-// frame returns frame i, which must be below ready.
+// empty reports whether no frame is here.
+func (g *group) empty() bool { return g.ready() == g.base }
+
+// frame returns frame i, which must be below ready and not below base.
 func (g *group) frame(i int) *RawFrame {
+	i -= g.base
 	b := 0
 	for i >= blockStarts[b+1] {
 		b++
@@ -66,7 +71,7 @@ func (g *group) frame(i int) *RawFrame {
 
 // start returns the first timestamp in ticks, if there is one.
 func (g *group) start() (uint64, bool) {
-	if g.ready() == 0 {
+	if g.empty() {
 		return 0, false
 	}
 	return g.first[0].Ticks, true
@@ -75,8 +80,8 @@ func (g *group) start() (uint64, bool) {
 // put appends a frame. The caller holds mu, or is alone with the group. It returns how
 // much more the group holds now.
 func (g *group) put(f RawFrame, owned bool) (grown int64, err error) {
-	n := g.ready()
-	if n == maxGroupFrames || len(f.Payload) > maxGroupBytes-g.bytes {
+	n := g.ready() - g.base
+	if g.base+n >= maxGroupFrames || len(f.Payload) > maxGroupBytes-g.bytes {
 		return 0, streamError(moqerr.StreamGroupTooLarge)
 	}
 	b := 0
@@ -101,7 +106,7 @@ func (g *group) put(f RawFrame, owned bool) (grown int64, err error) {
 	if n == 0 || f.Ticks > g.newest.Load() {
 		g.newest.Store(f.Ticks)
 	}
-	g.count.Store(int64(n + 1))
+	g.count.Store(int64(g.base + n + 1))
 	return grown, nil
 }
 
@@ -125,7 +130,7 @@ func (g *group) write(f RawFrame, owned bool) error {
 		grown = 0
 	}
 	asleep := g.bell.take()
-	first := g.ready() == 1
+	first := g.ready() == g.base+1
 	g.mu.Unlock()
 	g.bell.ring(asleep)
 	g.track.wrote(grown, first)

@@ -25,7 +25,10 @@ type GroupConsumer struct {
 	g      *group
 	gaps   []Gap
 	index  atomic.Int64
-	closed atomic.Bool // written under group.mu
+	fetch  *FetchRequest // of a fetched range, else nil
+	end    int           // index behind the last frame that is wanted; 0: the group's end
+	exact  bool          // fewer frames than wanted are an error
+	closed atomic.Bool   // written under group.mu
 
 	sleeper sleeper
 }
@@ -93,7 +96,7 @@ func (c *GroupConsumer) ReadRaw(ctx context.Context, dst []RawFrame) (int, error
 		return 0, err
 	}
 	from := c.Index()
-	n := min(c.g.ready()-from, len(dst))
+	n := min(c.limit(c.g.ready())-from, len(dst))
 	for i := range n {
 		dst[i] = *c.g.frame(from + i)
 	}
@@ -129,6 +132,7 @@ func (c *GroupConsumer) Close() error {
 	c.g.bell.remove(&c.sleeper)
 	c.g.mu.Unlock()
 	c.sleeper.ring()
+	c.release()
 	return nil
 }
 
@@ -145,11 +149,12 @@ func (c *GroupConsumer) await(ctx context.Context) error {
 		if c.closed.Load() {
 			return moqerr.ErrClosed
 		}
-		if c.Index() < c.g.ready() {
+		if c.Index() < c.limit(c.g.ready()) {
 			return nil
 		}
 		asleep, err := c.sleep()
 		if err != nil {
+			c.release()
 			return err
 		}
 		if !asleep {
@@ -159,7 +164,7 @@ func (c *GroupConsumer) await(ctx context.Context) error {
 			c.g.mu.Lock()
 			c.g.bell.remove(&c.sleeper)
 			c.g.mu.Unlock()
-			if c.Index() < c.g.ready() {
+			if c.Index() < c.limit(c.g.ready()) {
 				return nil // what is here goes before the end of ctx
 			}
 			return err
@@ -174,10 +179,14 @@ func (c *GroupConsumer) sleep() (asleep bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case c.closed.Load() || c.Index() < g.ready():
+	case c.closed.Load() || c.Index() < c.limit(g.ready()):
 		return false, nil
+	case c.end > 0 && c.Index() >= c.end:
+		return false, io.EOF
 	case g.done && g.err != nil:
 		return false, g.err
+	case g.done && c.exact && (c.Index() > g.ready() || c.end > 0):
+		return false, streamError(moqerr.StreamTooFarBehind)
 	case g.done:
 		return false, io.EOF
 	}

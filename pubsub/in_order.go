@@ -85,7 +85,7 @@ func (c *TrackConsumer) stepInOrder() step {
 		}
 		i := t.cache.at(c.next)
 		if i < len(t.cache.groups) && t.cache.groups[i].sequence == c.next {
-			if !t.cache.tooOld(i+1, c.ageTicks) {
+			if g := t.cache.groups[i]; c.fits(g) && !t.cache.tooOld(i+1, c.ageTicks) {
 				return step{group: c.deliver(t.cache.groups[i])}
 			}
 			c.skipTo(c.next + 1)
@@ -151,7 +151,7 @@ func (c *TrackConsumer) deliver(g *group) *GroupConsumer {
 	}
 	c.lost, c.since = false, time.Time{}
 	c.next = g.sequence + 1
-	return newGroupConsumer(g, gaps, 0)
+	return newGroupConsumer(g, gaps, c.from(g))
 }
 
 // idle is the step when nothing from next on is here.

@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"context"
-	"errors"
 
 	"github.com/remoq/moq/moqerr"
 )
@@ -188,10 +187,7 @@ func (h *Requests) join(key trackKey, w *waiter) (*Request, *track, error) {
 	f := h.feed
 	f.mu.Lock()
 	if h.closed {
-		err := error(streamError(moqerr.StreamUnroutable))
-		if f.closed && !errors.Is(f.err, moqerr.ErrClosed) {
-			err = f.err
-		}
+		err := h.refusal()
 		f.mu.Unlock()
 		return nil, nil, err
 	}

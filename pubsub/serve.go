@@ -68,8 +68,8 @@ const frameHead = 12
 func (c *GroupConsumer) Size() int {
 	c.g.mu.Lock()
 	defer c.g.mu.Unlock()
-	return c.g.bytes + frameHead*c.g.ready()
+	return c.g.bytes + frameHead*(c.g.ready()-c.g.base)
 }
 
 // Buffered returns the number of frames that can be read without waiting.
-func (c *GroupConsumer) Buffered() int { return c.g.ready() - c.Index() }
+func (c *GroupConsumer) Buffered() int { return max(0, c.limit(c.g.ready())-c.Index()) }

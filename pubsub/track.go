@@ -66,6 +66,7 @@ type track struct {
 	info   TrackInfo
 	maxAge uint64 // info.MaxAge in ticks
 	made   time.Time
+	keep   int // how many groups the budget leaves
 
 	// watchers counts readers that wait for timestamps to move on.
 	watchers atomic.Int32
@@ -92,7 +93,7 @@ type track struct {
 // newTrack returns a track whose numbering begins at begin.
 func newTrack(o *Origin, h home, name string, info TrackInfo, begin uint64) *track {
 	return &track{
-		origin: o, home: h, name: name, info: info, made: time.Now(),
+		origin: o, home: h, name: name, info: info, made: time.Now(), keep: 1,
 		maxAge: toTicks(info.MaxAge, info.Timescale), next: begin, begin: begin,
 	}
 }
@@ -171,7 +172,7 @@ func (t *track) wrote(grown int64, first bool) {
 // discards the result without it.
 func (t *track) evict(out []*group) []*group {
 	over := t.origin.held.Load() - t.origin.budget
-	for len(t.cache.groups) > 1 {
+	for len(t.cache.groups) > t.keep {
 		if over <= 0 && len(t.cache.groups) <= maxGroups && !t.cache.tooOld(1, t.maxAge) {
 			break
 		}

@@ -39,17 +39,17 @@ func (s *Session) fillGroup(r *wire.Reader) error {
 	if err != nil {
 		return s.check(err)
 	}
-	if header.FrameStart != 0 {
-		return &wire.Error{Message: "GROUP", Field: "frame start", Err: errFrameStart}
-	}
 	sub := s.subscription(header.Subscribe)
 	if sub == nil {
 		return &moqerr.StreamError{Code: moqerr.StreamCancelled}
 	}
+	if header.FrameStart != 0 && !sub.askedFor(header.Sequence, header.FrameStart) {
+		return &wire.Error{Message: "GROUP", Field: "frame start", Err: errFrameStart}
+	}
 	if err := sub.awaitTrack(); err != nil {
 		return err
 	}
-	group, err := sub.producer.CreateGroup(header.Sequence)
+	group, err := sub.producer.CreateTail(header.Sequence, int(header.FrameStart))
 	if err != nil {
 		return err
 	}

@@ -67,10 +67,7 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	p.mu.Unlock()
 	stream.SetPriority(urgency(params.Priority), false)
 	until := 0
-	header := wire.Group{Subscribe: p.id, Sequence: group.Sequence()}
-	if params.HasStart && params.Start == header.Sequence {
-		header.FrameStart = params.FrameStart
-	}
+	header := wire.Group{Subscribe: p.id, Sequence: group.Sequence(), FrameStart: uint64(group.Index())}
 	if params.HasEnd && params.HasFrameEnd && params.End == header.Sequence {
 		until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
 	}
@@ -127,7 +124,6 @@ func (w *groupWriter) run(p *publication, header wire.Group) {
 // by themselves while a write is under way. While it waits it holds no buffer.
 func (w *groupWriter) copy(p *publication, header wire.Group) error {
 	var last uint64
-	skip := header.FrameStart
 	for first := true; ; first = false {
 		_, err := w.group.ReadRaw(p.s.serving, nil)
 		if err != nil && !first {
@@ -140,7 +136,7 @@ func (w *groupWriter) copy(p *publication, header wire.Group) error {
 			b = header.Append(b, p.s.cfg.Version)
 		}
 		for err == nil {
-			b, err = w.gather(b, buf, &last, &skip)
+			b, err = w.gather(b, buf, &last)
 			if w.group.Buffered() == 0 {
 				break // else the rest of a full batch would leave in a small write of its own
 			}
@@ -158,7 +154,7 @@ func (w *groupWriter) copy(p *publication, header wire.Group) error {
 
 // gather encodes the frames that are ready behind b. It writes what fills a batch, and
 // leaves the rest to the caller.
-func (w *groupWriter) gather(b []byte, buf *buffer, last, skip *uint64) ([]byte, error) {
+func (w *groupWriter) gather(b []byte, buf *buffer, last *uint64) ([]byte, error) {
 	dst := buf.frames[:]
 	if w.until > 0 {
 		dst = dst[:min(len(dst), max(0, w.until-w.group.Index()))]
@@ -168,10 +164,6 @@ func (w *groupWriter) gather(b []byte, buf *buffer, last, skip *uint64) ([]byte,
 	}
 	n, err := w.group.ReadRaw(context.Background(), dst) // there is one: it does not wait
 	for _, frame := range dst[:n] {
-		if *skip > 0 {
-			*skip--
-			continue
-		}
 		b = wire.AppendFrameHeader(b, int64(frame.Ticks)-int64(*last), len(frame.Payload))
 		*last = frame.Ticks
 		if len(frame.Payload) < batchBytes {

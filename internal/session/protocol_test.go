@@ -289,18 +289,6 @@ func TestDemandReachesThePublisher(t *testing.T) {
 	})
 }
 
-func TestFetchIsNotFound(t *testing.T) {
-	onVersions(t, func(t *testing.T, b *bed) {
-		origin := pubsub.NewOrigin()
-		announced(t, origin, "a", "t", pubsub.TrackInfo{})
-		p, s := b.against(Config{Publish: origin})
-		_, r := p.ask(wire.StreamFetch, wire.Fetch{Broadcast: "a", Track: "t"}.Append(nil, b.version))
-		_, err := r.Message()
-		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamNotFound})
-		require.NoError(t, s.Err())
-	})
-}
-
 func TestTimestampsAreForwardedAsTicks(t *testing.T) {
 	onVersions(t, func(t *testing.T, b *bed) {
 		origin, seen := pubsub.NewOrigin(), pubsub.NewOrigin()

@@ -54,19 +54,6 @@ func (s *Session) serveTrack(stream transport.Stream, r *wire.Reader) error {
 	return err
 }
 
-// serveFetch says that the group is not here: this side keeps what subscriptions
-// need and serves no history.
-func (s *Session) serveFetch(_ transport.Stream, r *wire.Reader) error {
-	body, err := s.request(r)
-	if err != nil {
-		return err
-	}
-	if _, err := wire.ParseFetch(body, s.cfg.Version); err != nil {
-		return s.check(err)
-	}
-	return &moqerr.StreamError{Code: moqerr.StreamNotFound}
-}
-
 // whileWanted returns a context that ends when the peer ends its side of a request,
 // in whatever way.
 func (s *Session) whileWanted(stream transport.Stream) (context.Context, context.CancelFunc) {
@@ -194,7 +181,7 @@ func (p *publication) options(m wire.SubscribeParams) pubsub.SubscribeOptions {
 		o.MaxAge = pubsub.LiveOnly
 	}
 	if m.HasStart || p.s.cfg.Version.StartFloor() && m.MaxAge > 0 {
-		o.Start = &m.Start
+		o.Start, o.FirstFrame = &m.Start, int(min(m.FrameStart, wire.MaxGroupFrames))
 	}
 	if m.HasEnd {
 		o.End = &m.End // a pause, not an end: NextArrival holds back what is above

@@ -122,6 +122,7 @@ func newSession(conn transport.Conn, cfg Config) *Session {
 	}
 	if cfg.Subscribe != nil {
 		s.feed = cfg.Subscribe.Feed()
+		s.feed.AnswerFetches()
 	}
 	return s
 }
@@ -163,6 +164,7 @@ func (s *Session) begin(ctx context.Context) error {
 	}
 	if s.feed != nil {
 		s.work.Go(s.serveRequests)
+		s.work.Go(s.serveFetches)
 		s.work.Go(s.readAnnouncements)
 	}
 	return nil

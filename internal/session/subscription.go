@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +41,13 @@ type subscription struct {
 	params wire.SubscribeParams // what the peer was told last; demand's goroutine only
 	begun  atomic.Bool          // a group has come
 	first  chan uint64          // which; capacity 1
+
+	mu    sync.Mutex
+	tails map[tail]struct{} // guarded by mu; parts of groups that were asked for
 }
+
+// tail is a group without the frames before one.
+type tail struct{ group, frame uint64 }
 
 // serveRequests passes on what readers want of the routes that the peer announced.
 func (s *Session) serveRequests() {
@@ -103,7 +110,7 @@ func (sub *subscription) run() error {
 		case <-ctx.Done():
 		}
 	})
-	track, err := sub.openTrack(ctx)
+	track, err := sub.s.ask(ctx, wire.StreamTrack, wire.Track{Broadcast: sub.path, Name: sub.request.Track()}.Append)
 	if err != nil {
 		return err
 	}
@@ -116,7 +123,7 @@ func (sub *subscription) run() error {
 		}
 		defer finish(stream)
 	}
-	info, err := sub.readInfo(track)
+	info, err := sub.s.readInfo(track)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -132,30 +139,15 @@ func (sub *subscription) run() error {
 	return sub.follow(stream)
 }
 
-// openTrack sends TRACK.
-func (sub *subscription) openTrack(ctx context.Context) (transport.Stream, error) {
-	stream, err := sub.s.conn.OpenStream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	stream.SetPriority(urgencyControl, false)
-	b := wire.AppendVarint(nil, uint64(wire.StreamTrack))
-	b = wire.Track{Broadcast: sub.path, Name: sub.request.Track()}.Append(b, sub.s.cfg.Version)
-	if _, err := stream.Write(b); err != nil {
-		return nil, err
-	}
-	return stream, nil
-}
-
 // readInfo reads the answer to TRACK.
-func (sub *subscription) readInfo(stream transport.Stream) (pubsub.TrackInfo, error) {
+func (s *Session) readInfo(stream transport.Stream) (pubsub.TrackInfo, error) {
 	body, err := wire.NewReader(stream).Message()
 	if err != nil {
-		return pubsub.TrackInfo{}, sub.s.check(truncated(err))
+		return pubsub.TrackInfo{}, s.check(truncated(err))
 	}
-	m, err := wire.ParseTrackInfo(body, sub.s.cfg.Version)
+	m, err := wire.ParseTrackInfo(body, s.cfg.Version)
 	if err != nil {
-		return pubsub.TrackInfo{}, sub.s.check(err)
+		return pubsub.TrackInfo{}, s.check(err)
 	}
 	info := pubsub.TrackInfo{Priority: m.Priority, MaxAge: m.MaxAge, Timescale: m.Timescale}
 	if m.MaxAge == 0 {
@@ -166,19 +158,33 @@ func (sub *subscription) readInfo(stream transport.Stream) (pubsub.TrackInfo, er
 
 // open sends SUBSCRIBE under an id that groups can name from now on.
 func (sub *subscription) open(ctx context.Context, demand pubsub.Demand) (transport.Stream, error) {
-	stream, err := sub.s.conn.OpenStream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	stream.SetPriority(urgencyControl, false)
 	sub.s.register(sub)
-	sub.params = sub.wanted(demand)
-	b := wire.AppendVarint(nil, uint64(wire.StreamSubscribe))
+	sub.tell(sub.wanted(demand))
 	m := wire.Subscribe{ID: sub.id, Broadcast: sub.path, Track: sub.request.Track(), SubscribeParams: sub.params}
-	if _, err := stream.Write(m.Append(b, sub.s.cfg.Version)); err != nil {
-		return nil, err
+	return sub.s.ask(ctx, wire.StreamSubscribe, m.Append)
+}
+
+// tell notes what the peer is told, before it is.
+func (sub *subscription) tell(p wire.SubscribeParams) {
+	sub.params = p
+	if p.FrameStart == 0 {
+		return
 	}
-	return stream, nil
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	if sub.tails == nil {
+		sub.tails = make(map[tail]struct{})
+	}
+	sub.tails[tail{p.Start, p.FrameStart}] = struct{}{}
+}
+
+// askedFor reports whether the peer was ever asked for that group from that frame on. What
+// was asked for last does not count alone: an answer may cross an update.
+func (sub *subscription) askedFor(group, frame uint64) bool {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	_, ok := sub.tails[tail{group, frame}]
+	return ok
 }
 
 // wanted says demand in the wire's words. Where the version knows no "latest", a
@@ -190,11 +196,15 @@ func (sub *subscription) wanted(demand pubsub.Demand) wire.SubscribeParams {
 	if demand.Start != nil {
 		p.Start, p.HasStart = min(*demand.Start, wire.MaxSequence), true
 	}
+	if p.Start > 0 && sub.s.cfg.Version.FrameBounds() { // a start of 0 names no group there
+		p.FrameStart = uint64(demand.FirstFrame)
+	}
 	if demand.End != nil {
 		p.End, p.HasEnd = min(*demand.End, wire.MaxSequence), true
 	}
 	if sub.params.HasStart && (!p.HasStart || sub.params.Start < p.Start) {
 		p.Start, p.HasStart = sub.params.Start, true // a floor never rises
+		p.FrameStart = sub.params.FrameStart
 	}
 	if !p.HasStart && sub.s.cfg.Version.StartFloor() {
 		p.MaxAge = 0
@@ -240,7 +250,9 @@ func (sub *subscription) follow(stream transport.Stream) error {
 		select {
 		case <-demand.Changed:
 		case n := <-sub.first:
-			sub.params.Start, sub.params.HasStart = n, true
+			if !sub.params.HasStart {
+				sub.params.Start, sub.params.HasStart = n, true
+			}
 		case err := <-replies:
 			if err != nil {
 				return err
@@ -266,7 +278,7 @@ func (sub *subscription) update(stream transport.Stream, demand pubsub.Demand) e
 	if p == sub.params {
 		return nil
 	}
-	sub.params = p
+	sub.tell(p)
 	_, err := stream.Write(wire.SubscribeUpdate{SubscribeParams: p}.Append(nil, sub.s.cfg.Version))
 	return err
 }
