@@ -44,6 +44,7 @@ type Requests struct {
 
 	// Guarded by Feed.mu.
 	tracks map[trackKey]slot
+	aside  map[*track]struct{} // run, but are not what is asked for any more
 	closed bool
 }
 
@@ -193,7 +194,12 @@ func (h *Requests) close(cause error) {
 			running = append(running, s.track)
 		}
 	}
-	if len(h.tracks) == 0 {
+	if cause != nil {
+		for t := range h.aside {
+			running = append(running, t)
+		}
+	}
+	if h.idle() {
 		delete(f.routes, h)
 	}
 	f.mu.Unlock()
@@ -212,8 +218,27 @@ func (h *Requests) forget(key trackKey, t *track) {
 	if h.tracks[key].track == t {
 		delete(h.tracks, key)
 	}
-	if h.closed && len(h.tracks) == 0 {
+	delete(h.aside, t)
+	if h.closed && h.idle() {
 		delete(f.routes, h)
 	}
 	f.mu.Unlock()
+}
+
+// idle reports whether nothing runs. The caller holds the feed's lock.
+func (h *Requests) idle() bool { return len(h.tracks) == 0 && len(h.aside) == 0 }
+
+// setAside lets the next reader of a track ask the supplier for it anew, although it runs.
+func (h *Requests) setAside(key trackKey, t *track) {
+	f := h.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h.tracks[key].track != t {
+		return
+	}
+	delete(h.tracks, key)
+	if h.aside == nil {
+		h.aside = make(map[*track]struct{})
+	}
+	h.aside[t] = struct{}{}
 }

@@ -3,10 +3,10 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
-	"math/rand/v2"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/remoq/moq/moqerr"
@@ -19,23 +19,50 @@ const (
 	retryLast  = 5 * time.Second
 )
 
+// DefaultStall is how long a subscription may be silent before it is renewed.
+const DefaultStall = 30 * time.Second
+
+// maxStallDoublings is how often the time may double while renewing does not help.
+const maxStallDoublings = 5
+
+// errSilent is why a subscription was renewed that a healthy session had lost.
+var errSilent = errors.New("moq: the subscription fell silent")
+
 // Resume says where a Follower goes on after a loss.
 type Resume int
 
-// ResumeLive goes on at the live edge: with the group that the publisher is at.
-const ResumeLive Resume = 0
+const (
+	// ResumeLive goes on at the live edge: with the group that the publisher is at. What
+	// was missed is told as lost, but for a loss that takes no time, since another way to
+	// the same publisher is there already: that one goes on where the old one ended.
+	ResumeLive Resume = iota
+	// ResumeLast goes on with the frame behind the last one that came. What the new
+	// subscription does not bring is fetched, as long as somebody keeps it.
+	ResumeLast
+)
 
 // FollowOptions is how to follow a track. The zero value begins at the latest group and
 // resumes at the live edge.
 type FollowOptions struct {
 	SubscribeOptions
 	Resume Resume
+
+	// Within bounds how far back ResumeLast goes: a group counts as lost if it begins more
+	// than that before the newest frame, by presentation time. While a publisher is silent
+	// its track does not grow old. Zero: as far as anything is kept.
+	Within time.Duration
+
+	// Stall is how long a subscription to a broadcast from elsewhere may bring nothing, no
+	// group and no frame, until it is renewed, exactly where it was. The time doubles while
+	// that does not help, up to 32 times. Zero: DefaultStall. Negative: never.
+	Stall time.Duration
 }
 
 // FollowState is a snapshot of a Follower.
 type FollowState struct {
-	Live   bool   // there is a subscription; else it waits for one
-	Losses uint64 // subscriptions lost so far
+	Live      bool   // there is a subscription; else it waits for one
+	Announced bool   // the broadcast can be asked for at present
+	Losses    uint64 // subscriptions lost so far, also those that were renewed
 	// LostGroups counts the groups named by gaps so far, and those that were lost before
 	// the end or before End, from when io.EOF is returned. A restart counts none.
 	LostGroups uint64
@@ -43,38 +70,64 @@ type FollowState struct {
 }
 
 // Follower is a durable subscription: it waits for the broadcast, subscribes, and after
-// every loss does so again. One goroutine reads at a time; the other methods may be called
-// from anywhere.
+// every loss does so again. One goroutine calls NextGroup at a time, and one at a time reads
+// each group; the other methods may be called from anywhere. It has no goroutine of its own:
+// whoever waits does what is to be done.
+//
+// Groups come in the order of their sequences, each of them once. One that was cut stays
+// open: its NextFrame waits and goes on behind the last frame that had come, or ends with a
+// *[moqerr.GapError] if the rest cannot be had. Nothing is delivered twice.
 //
 // What a loss cost is told by the Gap of the next group, exactly: from the first frame that
-// had not come yet. Where groups that had come whole, or frames of a cut one, lie within
-// the loss, it is several gaps ([GroupConsumer.Gaps]). If no group follows, since the track
-// ended meanwhile, FollowState counts what was lost. The Gap's Cause is what ended the subscription. A group that was cut stays
-// readable as far as it came, and then ends with that cause. If it is still live
-// afterwards, it comes again as a group that begins at the first frame that had not come
-// ([GroupConsumer.Index]). Whether a group of which all frames had come, but not its end,
-// lost anything cannot be known; a gap then counts it from its end on. No frame is delivered twice, and no group twice that had come
-// whole.
+// had not come yet. Where groups that came whole lie within the loss it is several gaps
+// ([GroupConsumer.Gaps]). If no group follows, since the track ended meanwhile, FollowState
+// counts what was lost. The Gap's Cause is what ended the subscription. Whether a group of
+// which all frames had come, but not its end, lost anything cannot be known unless it can
+// be asked for again; a gap then counts it from its end on.
 //
-// A publisher with a new identity starts a new numbering: the first group of it has a
-// Gap with Restarted set. If the identity is unknown, a live group that lies before the
-// last one delivered is taken for a restart.
+// The end of the track is io.EOF. A broadcast that is retracted is no end: what runs goes
+// on, and if nothing does, the Follower waits for the next announcement. A publisher with
+// a new identity starts a new numbering: groups that were cut end, and the first group of
+// it has a Gap with Restarted set. One that is taken over by another process under the
+// same identity goes on ([OriginOptions]). If the identity is unknown, a live group that
+// lies before the last one delivered is taken for a restart.
 type Follower struct {
 	origin *Origin
 	path   string
 	track  string
-	bad    error // why the path or the track cannot be followed
-	done   chan struct{}
+	resume Resume
+	within time.Duration
+	stall  time.Duration      // 0: no watchdog
+	bad    error              // why the path or the track cannot be followed
+	life   context.Context    // until Close
+	die    context.CancelFunc // ends it
 	cursor *Announcements
 
-	// Owned by the reader.
-	active   bool      // the path is announced
-	failures int       // in a row; a group that is delivered ends it
-	retryAt  time.Time // when to try again after the last failure; zero: now
-	source   uint64
-	fresh    bool // no group of this subscription was looked at yet
-	position position
-	cause    error // of the loss that has not been told yet
+	patience atomic.Int64  // how long a reader waits for a frame before it looks for a stall
+	turn     chan struct{} // full while somebody has the turn
+	nudged   atomic.Bool   // somebody asks for the turn of one who waits for a group
+
+	// Owned by whoever has the turn.
+	active    bool               // the path is announced
+	failures  int                // in a row; a group that came ends it
+	broadcast *BroadcastConsumer // of the running subscription
+	source    uint64             // its publisher's identity
+	retryAt   time.Time          // when to try again after the last failure; zero: now
+	position  position
+	queue     []*openGroup // groups that came and were not delivered, by sequence
+	atEnd     bool         // the running subscription has come to its end
+	fresh     bool         // no group of the running subscription was looked at yet
+	foreign   bool         // it is of another publisher
+	seamless  bool         // the last loss has taken no time so far
+	filling   bool         // what the running subscription does not bring is fetched
+	cause     error        // of the loss that was not told wholly yet
+	edge      uint64       // what lies above it is no matter of that loss
+	horizon   uint64       // what lies below it is further back than within
+	gaps      []Gap        // not told yet
+	told      uint64       // what is missing below it was told
+	end       uint64       // what the running subscription ends with; if atEnd
+	brokenOff *Gap         // where the old numbering broke off
+	watch     watchdog
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -82,6 +135,7 @@ type Follower struct {
 	rev    uint64         // counts changes of opts
 	asked  *attempt       // not answered yet, or not looked at
 	sub    *TrackConsumer // nil while waiting
+	made   *attempt       // what sub came of
 	closed bool
 	state  FollowState
 }
@@ -93,10 +147,16 @@ func (o *Origin) Follow(path, track string, opts FollowOptions) *Follower {
 	if err == nil {
 		err = checkTrack(track)
 	}
-	return &Follower{
-		origin: o, path: path, track: track, bad: err, done: make(chan struct{}),
-		cursor: o.announcements(path, 0, true), opts: opts.copied(),
+	f := &Follower{
+		origin: o, path: path, track: track, bad: err, turn: make(chan struct{}, 1),
+		cursor: o.announcements(path, 0, true), opts: opts.SubscribeOptions.copied(),
+		resume: opts.Resume, edge: math.MaxUint64, within: max(opts.Within, 0), stall: max(opts.Stall, 0),
 	}
+	if opts.Stall == 0 {
+		f.stall = DefaultStall
+	}
+	f.life, f.die = context.WithCancel(context.Background())
+	return f
 }
 
 // NextGroup returns the next group; order, waiting and skipping are those of
@@ -111,28 +171,25 @@ func (o *Origin) Follow(path, track string, opts FollowOptions) *Follower {
 //   - a *moqerr.ConfigError if no broadcast can have that path, or no track that name.
 //
 // Every other failure is waited out. What was asked for stays asked for when ctx ends, so
-// that calls with short contexts get there too.
+// that calls with short contexts get there too. NextFrame of a group that was cut ends in
+// the same ways, and may be called again.
 func (f *Follower) NextGroup(ctx context.Context) (*GroupConsumer, error) {
+	if err := f.enter(ctx, nil); err != nil {
+		return nil, err
+	}
 	for {
-		sub, err := f.subscription(ctx)
-		if err != nil {
-			return nil, err
+		c, err := f.deliver()
+		if c == nil && err == nil {
+			err = f.step(ctx)
 		}
-		c, err := sub.NextGroup(ctx)
-		switch {
-		case err == nil:
-			if c = f.take(c); c != nil {
-				return c, nil
+		if c != nil || err != nil {
+			f.leave()
+			return c, err
+		}
+		if f.nudged.Swap(false) {
+			if err := f.yield(ctx, nil); err != nil {
+				return nil, err
 			}
-		case f.isClosed():
-			return nil, moqerr.ErrClosed
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err == io.EOF:
-			f.settle(sub)
-			return nil, io.EOF
-		default:
-			f.lose(sub, err)
 		}
 	}
 }
@@ -153,11 +210,11 @@ func (f *Follower) Update(o SubscribeOptions) error {
 	}
 	f.opts = o.copied()
 	f.rev++
-	sub, asked := f.sub, f.asked
+	sub, asked, made := f.sub, f.asked, f.made
 	f.mu.Unlock()
 	switch {
 	case sub != nil:
-		_ = sub.Update(o) // one that was lost just now does not matter
+		_ = sub.Update(made.options(o)) // one that was lost just now does not matter
 	case asked != nil:
 		asked.update(o)
 	}
@@ -166,13 +223,16 @@ func (f *Follower) Update(o SubscribeOptions) error {
 
 // State returns how the Follower is doing.
 func (f *Follower) State() FollowState {
+	_, err := f.origin.Lookup(f.path, 0)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.state
+	s := f.state
+	s.Announced = err == nil && f.bad == nil
+	return s
 }
 
 // Close ends the Follower and unblocks NextGroup. Groups that were delivered can still be
-// read. It may be repeated and returns nil.
+// read, as far as they come. It may be repeated and returns nil.
 func (f *Follower) Close() error {
 	f.mu.Lock()
 	if f.closed {
@@ -184,7 +244,7 @@ func (f *Follower) Close() error {
 	sub, asked := f.sub, f.asked
 	f.asked = nil
 	f.mu.Unlock()
-	close(f.done)
+	f.die()
 	f.cursor.Close()
 	if asked != nil {
 		asked.request.leave(asked.waiter)
@@ -197,172 +257,9 @@ func (f *Follower) Close() error {
 
 func (f *Follower) isClosed() bool {
 	select {
-	case <-f.done:
+	case <-f.life.Done():
 		return true
 	default:
 		return false
 	}
-}
-
-// subscription returns the running subscription, or makes one when it is time.
-func (f *Follower) subscription(ctx context.Context) (*TrackConsumer, error) {
-	f.mu.Lock()
-	sub, asked, closed := f.sub, f.asked, f.closed
-	f.mu.Unlock()
-	switch {
-	case closed:
-		return nil, moqerr.ErrClosed
-	case f.bad != nil:
-		return nil, f.bad
-	case sub != nil:
-		return sub, nil
-	}
-	for {
-		if asked == nil {
-			if err := f.pause(ctx); err != nil {
-				return nil, err
-			}
-			if err := f.await(ctx); err != nil {
-				return nil, err
-			}
-		}
-		sub, err := f.subscribe(ctx, asked)
-		switch {
-		case err == nil:
-			return sub, nil
-		case f.isClosed():
-			return nil, moqerr.ErrClosed
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		}
-		asked = nil
-		f.fail()
-		f.mu.Lock()
-		f.state.Err = err
-		f.mu.Unlock()
-		if errors.Is(err, streamError(moqerr.StreamNotFound)) {
-			return nil, err
-		}
-	}
-}
-
-// fail counts a failure and settles when to try again.
-func (f *Follower) fail() {
-	d := min(retryFirst<<min(f.failures, 10), retryLast)
-	f.failures++
-	f.retryAt = time.Now().Add(d/2 + rand.N(d/2))
-}
-
-// pause waits after a failure: for a while, or until the announcement changes. The time
-// goes on between calls, so that short ones get there too.
-func (f *Follower) pause(ctx context.Context) error {
-	if f.retryAt.IsZero() {
-		return nil
-	}
-	timer := time.NewTimer(time.Until(f.retryAt))
-	defer timer.Stop()
-	for {
-		a, err := f.cursor.next(ctx, timer.C)
-		if err != nil && err != errTimer {
-			return err
-		}
-		if err == errTimer || f.see(a) {
-			f.retryAt = time.Time{}
-			return nil
-		}
-	}
-}
-
-// await waits until the broadcast is announced.
-func (f *Follower) await(ctx context.Context) error {
-	for a, ok := f.cursor.poll(); ok; a, ok = f.cursor.poll() {
-		f.see(a)
-	}
-	for !f.active {
-		a, err := f.cursor.next(ctx, nil)
-		if err != nil {
-			return err
-		}
-		f.see(a)
-	}
-	return nil
-}
-
-// see takes note of an announcement and reports whether it is one.
-func (f *Follower) see(a Announcement) bool {
-	if a.Synced {
-		return false
-	}
-	f.active = a.Active
-	return true
-}
-
-// lose notes what a failed subscription left unfinished.
-func (f *Follower) lose(sub *TrackConsumer, err error) {
-	_ = sub.Close()
-	f.position.breakOff(err)
-	f.cause = err
-	f.fail()
-	f.mu.Lock()
-	f.sub = nil
-	f.state.Live = false
-	f.state.Losses++
-	f.state.Err = err
-	f.mu.Unlock()
-}
-
-// take decides what of a group is delivered: nil if all of it was.
-func (f *Follower) take(c *GroupConsumer) *GroupConsumer {
-	p := &f.position
-	fresh := f.fresh
-	f.fresh = false
-	gaps, index := c.gaps, 0
-	switch {
-	case !p.known:
-	case p.restartedBy(f.source, fresh, c.Sequence()):
-		gaps = []Gap{p.end(f.cause)}
-		*p, f.cause = position{}, nil
-	case f.cause != nil:
-		var wanted bool
-		if index, wanted = p.resumeAt(c.Sequence()); !wanted {
-			return nil
-		}
-		gaps = p.lostBefore(c.Sequence(), f.cause)
-		if c.Sequence() >= p.top {
-			f.cause = nil
-		}
-	}
-	f.failures = 0
-	f.count(gaps)
-	p.advance(c.g, index, f.source)
-	return newGroupConsumer(c.g, gaps, index)
-}
-
-// settle counts what a loss cost before the end that sub came to, of which no gap tells.
-func (f *Follower) settle(sub *TrackConsumer) {
-	p := &f.position
-	if f.cause == nil || !p.known || f.source != 0 && p.source != 0 && f.source != p.source {
-		return
-	}
-	end, bounded := sub.end()
-	if bounded && end < p.top {
-		return // another numbering
-	}
-	f.count(p.lostBefore(end, f.cause))
-	p.giveUp(end)
-}
-
-func (f *Follower) count(gaps []Gap) {
-	n := uint64(0)
-	for _, gap := range gaps {
-		if !gap.Restarted {
-			n += gap.Last - gap.First + 1
-		}
-	}
-	if n == 0 {
-		return
-	}
-	f.mu.Lock()
-	f.state.LostGroups += n
-	f.mu.Unlock()
 }

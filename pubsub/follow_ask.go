@@ -8,21 +8,54 @@ import (
 
 // attempt is a subscription of a Follower that was asked for.
 type attempt struct {
-	request *Request
-	waiter  *waiter
-	source  uint64
-	live    bool   // from the live edge on, whatever Start is
-	rev     uint64 // of the Follower's options
+	request   *Request
+	waiter    *waiter
+	broadcast *BroadcastConsumer
+	source    uint64
+	known     bool    // it is not the first: Start of the options does not count any more
+	start     *uint64 // where it begins instead; nil: at the live edge
+	frame     int     // of group start
+	rev       uint64  // of the Follower's options
 }
 
+// options is what is asked for. Start can skip ahead of where a loss is mended from.
 func (a *attempt) options(o SubscribeOptions) SubscribeOptions {
-	if a.live {
-		o.Start = nil
+	if a.known && (a.start == nil || o.Start == nil || *o.Start <= *a.start) {
+		o.Start, o.FirstFrame = a.start, a.frame
 	}
 	return o
 }
 
 func (a *attempt) update(o SubscribeOptions) { a.request.change(a.waiter, a.options(o)) }
+
+// plan says where a new subscription to b begins.
+func (f *Follower) plan(b *BroadcastConsumer) *attempt {
+	p := &f.position
+	a := &attempt{broadcast: b, source: b.Source(), known: p.known}
+	if p.known && a.source != 0 && a.source == p.source && (f.resume == ResumeLast || f.seamless) {
+		start, frame := f.next()
+		a.start, a.frame = &start, frame
+	}
+	return a
+}
+
+// next returns the first frame that has not come.
+func (f *Follower) next() (seq uint64, frame int) {
+	if o := f.position.firstCut(); o != nil {
+		return o.sequence, o.frames()
+	}
+	seq = max(f.position.top, f.told)
+	for _, o := range f.queue {
+		if !o.settled && o.sequence != seq {
+			break
+		}
+		if o.cut && !o.over() {
+			return o.sequence, o.frames()
+		}
+		seq = o.sequence + 1
+	}
+	return seq, 0
+}
 
 // subscribe makes one attempt, or goes on with the one that is under way.
 func (f *Follower) subscribe(ctx context.Context, a *attempt) (*TrackConsumer, error) {
@@ -35,7 +68,7 @@ func (f *Follower) subscribe(ctx context.Context, a *attempt) (*TrackConsumer, e
 	}
 	select {
 	case <-a.request.done:
-	case <-f.done:
+	case <-f.life.Done():
 		return nil, moqerr.ErrClosed
 	case <-ctx.Done():
 		select {
@@ -62,7 +95,7 @@ func (f *Follower) ask(ctx context.Context) (*attempt, *TrackConsumer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &attempt{source: b.Source(), live: f.position.known}
+	a := f.plan(b)
 	f.mu.Lock()
 	a.waiter, a.rev = &waiter{opts: a.options(f.opts)}, f.rev
 	f.mu.Unlock()
@@ -94,14 +127,20 @@ func (f *Follower) ask(ctx context.Context) (*attempt, *TrackConsumer, error) {
 // begin makes sub the running subscription. What was updated since it was asked for
 // counts.
 func (f *Follower) begin(a *attempt, sub *TrackConsumer) (*TrackConsumer, error) {
-	f.source, f.fresh = a.source, true
+	p := &f.position
+	f.source, f.broadcast, f.fresh = a.source, a.broadcast, true
+	f.foreign = p.known && a.source != 0 && p.source != 0 && a.source != p.source
+	f.filling = f.cause != nil && !f.foreign && (f.resume == ResumeLast || f.seamless)
+	f.horizon = 0
+	f.watchOver()
+	sub.hurry(a.start != nil)
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
 		_ = sub.Close()
 		return nil, moqerr.ErrClosed
 	}
-	f.asked, f.sub = nil, sub
+	f.asked, f.sub, f.made = nil, sub, a
 	f.state.Live = true
 	opts, changed := f.opts, f.rev != a.rev
 	f.mu.Unlock()

@@ -57,7 +57,8 @@ func TestFollowUpdateWhileAsking(t *testing.T) {
 		putGroup(t, tp, 3, 0, 1)
 		require.NoError(t, <-done)
 
-		// Once groups were delivered it goes on live, whatever Start is.
+		// Once groups were delivered it goes on behind them, whatever Start is: another way
+		// is there already.
 		feed.Close(errLost)
 		feed = answering(t, o)
 		done = background(t.Context(), f)
@@ -65,7 +66,7 @@ func TestFollowUpdateWhileAsking(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, f.Update(SubscribeOptions{Priority: 7, Start: ptr(1)}))
 		require.Equal(t, uint8(7), q.Demand().Priority)
-		require.Nil(t, q.Demand().Start)
+		require.Equal(t, ptr(4), q.Demand().Start)
 		require.NoError(t, f.Close())
 		require.ErrorIs(t, <-done, moqerr.ErrClosed)
 	})
@@ -77,7 +78,7 @@ func TestFollowUpdateNextToAsking(t *testing.T) {
 	o := NewOrigin()
 	tp := newTestTrack(t, o, 0)
 	f := follow(t, o, FollowOptions{})
-	a := &attempt{rev: f.rev}
+	a := &attempt{rev: f.rev, broadcast: lookup(t, o)}
 	require.NoError(t, f.Update(SubscribeOptions{Priority: 9}))
 	_, err := f.begin(a, subscribe(t, o, SubscribeOptions{}))
 	require.NoError(t, err)
@@ -111,7 +112,7 @@ func TestFollowPolled(t *testing.T) {
 		g, err := short()
 		require.NoError(t, err)
 		require.Equal(t, uint64(4), g.Sequence())
-		require.Equal(t, FollowState{Live: true}, f.State())
+		require.Equal(t, FollowState{Live: true, Announced: true}, f.State())
 	})
 }
 

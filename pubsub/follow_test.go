@@ -28,7 +28,7 @@ func TestFollowWaitsForTheBroadcast(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, time.Hour, time.Since(began))
 		require.Nil(t, g.Gap())
-		require.Equal(t, FollowState{Live: true}, f.State())
+		require.Equal(t, FollowState{Live: true, Announced: true}, f.State())
 	})
 }
 
@@ -161,7 +161,7 @@ func TestFollowStartSurvivesALoss(t *testing.T) {
 	l = connect(t, o, []uint64{5}, serve(part{3, 1, "."}))
 	handOut(t, f, 1)
 	l.cut(errLost)
-	require.Equal(t, []*uint64{ptr(2), ptr(2), nil}, starts, "then the live edge")
+	require.Equal(t, []*uint64{ptr(2), ptr(2), ptr(3)}, starts, "then where it was, since the way back was there")
 }
 
 func TestFollowSurvivesRetraction(t *testing.T) {
@@ -190,7 +190,7 @@ func TestFollowState(t *testing.T) {
 	require.Equal(t, FollowState{Losses: 1, Err: errLost}, f.State())
 	connect(t, o, []uint64{5}, serving(t, []part{{4, 1, "."}}))
 	handOut(t, f, 1)
-	require.Equal(t, FollowState{Live: true, Losses: 1, LostGroups: 3, Err: errLost}, f.State())
+	require.Equal(t, FollowState{Live: true, Announced: true, Losses: 1, LostGroups: 3, Err: errLost}, f.State())
 }
 
 func TestFollowCloseUnblocks(t *testing.T) {

@@ -25,6 +25,7 @@ type GroupConsumer struct {
 	g      *group
 	gaps   []Gap
 	index  atomic.Int64
+	open   *openGroup    // of a group that outlives subscriptions, else nil
 	fetch  *FetchRequest // of a fetched range, else nil
 	end    int           // index behind the last frame that is wanted; 0: the group's end
 	exact  bool          // fewer frames than wanted are an error
@@ -63,8 +64,8 @@ func (c *GroupConsumer) Index() int { return int(c.index.Load()) }
 // Complete reports that the group has ended and all that is left of it is here, so that
 // reading will not wait.
 func (c *GroupConsumer) Complete() bool {
-	_, done, _ := c.g.outcome()
-	return done
+	_, done, err := c.g.outcome()
+	return done && (err == nil || c.open == nil)
 }
 
 // NextFrame returns the next frame and waits for it if need be. The payload is shared
@@ -127,6 +128,12 @@ func (c *GroupConsumer) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 // Close ends the reading of this group: a waiting read returns [moqerr.ErrClosed]. It may
 // be repeated and returns nil.
 func (c *GroupConsumer) Close() error {
+	if c.open != nil {
+		c.closed.Store(true)
+		c.sleeper.ring() // it was prepared: a reader that is about to sleep finds it rung
+		c.open.leave()
+		return nil
+	}
 	c.g.mu.Lock()
 	c.closed.Store(true)
 	c.g.bell.remove(&c.sleeper)
@@ -145,6 +152,9 @@ func (c *GroupConsumer) next(ctx context.Context) (RawFrame, error) {
 
 // await returns nil once the next frame is here.
 func (c *GroupConsumer) await(ctx context.Context) error {
+	if c.open != nil {
+		return c.open.await(ctx, c)
+	}
 	for {
 		if c.closed.Load() {
 			return moqerr.ErrClosed

@@ -21,6 +21,29 @@ func (c *TrackConsumer) NextGroup(ctx context.Context) (*GroupConsumer, error) {
 	return c.read(ctx, c.stepInOrder)
 }
 
+// nextUntil is NextGroup that ends with errTimer at the limit, unless that is zero, and when
+// over says so.
+func (c *TrackConsumer) nextUntil(ctx context.Context, limit time.Time, over func() bool) (*GroupConsumer, error) {
+	return c.read(ctx, func() step {
+		s := c.stepInOrder()
+		switch {
+		case s.group != nil || s.err != nil:
+		case over() || !limit.IsZero() && !time.Now().Before(limit):
+			s.err = errTimer
+		case s.deadline.IsZero() || !limit.IsZero() && limit.Before(s.deadline):
+			s.deadline = limit
+		}
+		return s
+	})
+}
+
+// hurry cuts the wait for what is missing, for a reader who can get it in another way.
+func (c *TrackConsumer) hurry(on bool) {
+	c.t.mu.Lock()
+	c.hurried = on
+	c.t.mu.Unlock()
+}
+
 // step is what a look at the track came to: a group, an error, or neither: sleep, until
 // the deadline if there is one.
 type step struct {
@@ -176,7 +199,11 @@ func (c *TrackConsumer) patience(i int) (deadline time.Time, skip bool) {
 	if c.since.IsZero() || c.missing != c.next {
 		c.missing, c.since = c.next, t.cache.groups[i].seen
 	}
-	deadline = c.since.Add(max(c.age, minPatience))
+	patience := max(c.age, minPatience)
+	if c.hurried {
+		patience = minPatience
+	}
+	deadline = c.since.Add(patience)
 	// Watch first: a frame written from here on rings.
 	c.watch(true)
 	return deadline, t.ended || t.cache.tooOld(i, c.ageTicks) || !time.Now().Before(deadline)

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"slices"
-
-	"github.com/remoq/moq/moqerr"
 )
 
 // maxOpen bounds how many unfinished groups a Follower remembers; the lowest are forgotten
@@ -14,88 +12,71 @@ const maxOpen = 256
 
 // position is how far a Follower has come in a track's numbering.
 type position struct {
-	known    bool
-	source   uint64       // whose numbering it is; 0 if unknown
-	top      uint64       // everything below was delivered, or told as lost, or is in cut
-	complete uint64       // above the highest group known to have come whole
-	open     []openGroup  // delivered from the running subscription, not known to be whole
-	cut      []brokenPart // broken off with an earlier subscription; by sequence
+	known  bool
+	source uint64       // whose numbering it is; 0 if unknown
+	top    uint64       // everything below was delivered, or told as lost, or is in open
+	whole  uint64       // above the highest group known to have come whole
+	open   []*openGroup // delivered, and not known to be whole; by sequence
 }
 
-// openGroup is a group that was delivered from frame from on.
-type openGroup struct {
-	g    *group
-	from int
-}
-
-// brokenPart is a group of which only the first frames came.
-type brokenPart struct {
-	sequence uint64
-	frames   int
-}
-
-// advance notes that g is delivered from frame from on.
-func (p *position) advance(g *group, from int, source uint64) {
-	p.prune(nil)
+// advance notes that o is delivered.
+func (p *position) advance(o *openGroup) {
+	p.prune()
 	if len(p.open) == maxOpen {
 		p.open = slices.Delete(p.open, 0, 1)
 	}
-	p.open = append(p.open, openGroup{g, from})
-	p.cut = slices.DeleteFunc(p.cut, func(b brokenPart) bool { return b.sequence <= g.sequence })
-	p.top = max(p.top, g.sequence+1)
-	p.known, p.source = true, source
+	p.open = append(p.open, o)
+	slices.SortFunc(p.open, bySequence)
+	p.top = max(p.top, o.sequence+1)
 }
 
-// prune forgets groups that cannot have lost anything with the subscription, whose error
-// is failure once it failed.
-func (p *position) prune(failure error) {
+func bySequence(a, b *openGroup) int { return cmp.Compare(a.sequence, b.sequence) }
+
+// prune forgets groups that cannot lose anything any more.
+func (p *position) prune() {
 	for _, o := range p.open {
-		if _, done, err := o.g.outcome(); done && err == nil {
-			p.complete = max(p.complete, o.g.sequence+1)
+		if _, done, err := o.last.outcome(); done && err == nil {
+			p.whole = max(p.whole, o.sequence+1)
 		}
 	}
-	p.open = slices.DeleteFunc(p.open, func(o openGroup) bool { return !p.broken(o.g, failure) })
+	p.open = slices.DeleteFunc(p.open, (*openGroup).over)
 }
 
-// broken reports whether g may count as cut by the loss of the subscription. A group that
-// its publisher reset by itself told its reader so; it counts only if nothing whole came
-// after it, since then the reset may have been the first sign of the loss.
-func (p *position) broken(g *group, failure error) bool {
-	_, done, err := g.outcome()
-	switch {
-	case !done:
-		return true
-	case err == nil:
-		return false
-	case g.sequence >= p.complete:
-		return true
-	}
-	if failure == nil {
-		failure = g.track.failure()
-	}
-	if failure == nil {
-		var reset *moqerr.StreamError
-		return !errors.As(err, &reset)
-	}
-	return errors.Is(err, failure) || errors.Is(failure, err)
-}
-
-// failure returns why the track ended before its end, if it did.
-func (t *track) failure() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err
-}
-
-// breakOff turns what is open into what is cut.
-func (p *position) breakOff(err error) {
-	p.prune(err)
+// breakOff turns what is open into what is cut by a loss. A group that its publisher had
+// reset by itself is no part of the loss if something came whole after it, since then the
+// reset was not the first sign of it.
+func (p *position) breakOff(failure error) {
+	p.prune()
 	for _, o := range p.open {
-		frames, _, _ := o.g.outcome()
-		p.cut = append(p.cut, brokenPart{o.g.sequence, max(frames, o.from)})
+		_, _, err := o.last.outcome()
+		if err != nil && o.sequence < p.whole && !errors.Is(err, failure) && !errors.Is(failure, err) {
+			o.giveUp(err)
+			continue
+		}
+		o.breakOff()
 	}
-	p.open = nil
-	slices.SortFunc(p.cut, func(a, b brokenPart) int { return cmp.Compare(a.sequence, b.sequence) })
+	p.prune()
+}
+
+// firstCut returns the lowest group that was broken off with an earlier subscription, or
+// nil.
+func (p *position) firstCut() *openGroup {
+	for _, o := range p.open {
+		if o.cut && !o.over() {
+			return o
+		}
+	}
+	return nil
+}
+
+// find returns the delivered group with that sequence that waits for the rest of it.
+func (p *position) find(seq uint64) *openGroup {
+	for _, o := range p.open {
+		if o.sequence == seq && o.cut {
+			return o
+		}
+	}
+	return nil
 }
 
 // restartedBy reports whether group seq of a publisher does not belong to this numbering.
@@ -105,54 +86,23 @@ func (p *position) restartedBy(source uint64, first bool, seq uint64) bool {
 	if source != 0 && p.source != 0 {
 		return source != p.source
 	}
-	_, wanted := p.resumeAt(seq)
-	return first && !wanted && seq+1 < p.top
+	return first && p.find(seq) == nil && seq+1 < p.top
 }
 
 // end describes where the numbering broke off.
 func (p *position) end(cause error) Gap {
 	gap := Gap{First: p.top, Cause: cause, Restarted: true}
-	if len(p.cut) > 0 {
-		gap.First, gap.FirstFrame = p.cut[0].sequence, p.cut[0].frames
+	if o := p.firstCut(); o != nil {
+		gap.First, gap.FirstFrame = o.sequence, o.have
 	}
 	return gap
 }
 
-// resumeAt returns the first frame of group seq that did not come yet, and whether the
-// group is wanted at all.
-func (p *position) resumeAt(seq uint64) (frame int, wanted bool) {
-	for _, b := range p.cut {
-		if b.sequence == seq {
-			return b.frames, true
-		}
+// appendGap adds a loss to a list of losses by sequence, in as few pieces as can be.
+func appendGap(gaps []Gap, gap Gap) []Gap {
+	if n := len(gaps); n > 0 && gap.FirstFrame == 0 && gaps[n-1].Last+1 == gap.First {
+		gaps[n-1].Last = gap.Last
+		return gaps
 	}
-	return 0, seq >= p.top
-}
-
-// lostBefore names what can no longer come once group seq is delivered: nothing that came
-// is within one of the gaps.
-func (p *position) lostBefore(seq uint64, cause error) (gaps []Gap) {
-	lose := func(first uint64, frame int, last uint64) {
-		if n := len(gaps); n > 0 && frame == 0 && gaps[n-1].Last+1 == first {
-			gaps[n-1].Last = last
-			return
-		}
-		gaps = append(gaps, Gap{First: first, FirstFrame: frame, Last: last, Cause: cause})
-	}
-	for _, b := range p.cut {
-		if b.sequence >= seq {
-			break
-		}
-		lose(b.sequence, b.frames, b.sequence)
-	}
-	if seq > p.top {
-		lose(p.top, 0, seq-1)
-	}
-	return gaps
-}
-
-// giveUp notes that what lies below seq was told as lost.
-func (p *position) giveUp(seq uint64) {
-	p.cut = slices.DeleteFunc(p.cut, func(b brokenPart) bool { return b.sequence < seq })
-	p.top = max(p.top, seq)
+	return append(gaps, gap)
 }

@@ -32,6 +32,7 @@ type TrackConsumer struct {
 	lostFrom uint64    // the first of it
 	missing  uint64    // the group that is being waited for
 	since    time.Time // since when a newer one is here; zero: not waiting
+	hurried  bool      // a missing group is not waited for long
 	watching bool      // counted in track.watchers
 	cursor   uint64    // by arrival: the next arrival
 	parked   []uint64  // by arrival: groups above End
@@ -97,13 +98,20 @@ func (c *TrackConsumer) Update(o SubscribeOptions) error {
 		return moqerr.ErrClosed
 	}
 	c.apply(o)
-	t.bell.remove(&c.sleeper)
-	c.sleeper.prepare()
 	changed := t.recount()
 	t.mu.Unlock()
 	fire(changed)
-	c.sleeper.ring()
+	c.rouse()
 	return nil
+}
+
+// rouse makes a reader that sleeps look again.
+func (c *TrackConsumer) rouse() {
+	c.t.mu.Lock()
+	c.t.bell.remove(&c.sleeper)
+	c.sleeper.prepare()
+	c.t.mu.Unlock()
+	c.sleeper.ring()
 }
 
 // Close ends the subscription. Groups that were delivered can still be read. It may be

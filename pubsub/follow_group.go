@@ -1,0 +1,215 @@
+package pubsub
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// openGroup is a group that a Follower's reader has, or will get next. It outlives
+// subscriptions: what comes of it from each of them is a copy, of which the reader takes
+// the frames that the copies before did not have.
+type openGroup struct {
+	f        *Follower
+	sequence uint64
+	consumer *GroupConsumer
+
+	// Owned by whoever has the Follower's turn.
+	last      *group // the newest copy
+	have      int    // index behind the last frame that the copies before it had
+	cut       bool   // last came with a subscription that is gone
+	tried     int    // above the index from which it was fetched last; 0: never
+	settled   bool   // what is missing before it was told by the subscription that brought it
+	gaps      []Gap  // so
+	restarted bool   // it begins a new numbering
+
+	mu sync.Mutex
+	// Guarded by mu.
+	copies  []*group         // those that the reader has not come to
+	fetched []*GroupConsumer // to be released with the group
+	err     *moqerr.GapError // why nothing more comes; nil: not known
+	left    bool             // the reader is done with it
+
+	timer *time.Timer // the reader's own
+}
+
+// newOpenGroup makes a group of what the subscription brought.
+func (f *Follower) newOpenGroup(c *GroupConsumer) *openGroup {
+	o := &openGroup{f: f, sequence: c.g.sequence, last: c.g, consumer: newGroupConsumer(c.g, nil, c.Index())}
+	o.consumer.open = o
+	o.consumer.sleeper.prepare()
+	o.have = c.Index()
+	return o
+}
+
+// frames returns the index behind the last frame that has come.
+func (o *openGroup) frames() int { return max(o.have, o.last.ready()) }
+
+// over reports whether nothing of it can be lost any more: it is whole, or given up, or
+// not wanted.
+func (o *openGroup) over() bool {
+	if _, done, err := o.last.outcome(); done && err == nil {
+		return true
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err != nil || o.left
+}
+
+// breakOff notes that the subscription is gone.
+func (o *openGroup) breakOff() { o.have, o.cut = o.frames(), true }
+
+// goOnWith gives the reader another copy; via is what was fetched for it, if it was.
+func (o *openGroup) goOnWith(g *group, via *GroupConsumer) {
+	o.have = o.frames()
+	o.last, o.cut = g, false
+	o.mu.Lock()
+	left := o.left
+	o.copies = append(o.copies, g)
+	if via != nil && !left {
+		o.fetched = append(o.fetched, via)
+	}
+	o.mu.Unlock()
+	if via != nil && left {
+		via.release()
+	}
+	o.consumer.sleeper.ring()
+}
+
+// giveUp ends the group behind what has come.
+func (o *openGroup) giveUp(cause error) {
+	gap := Gap{First: o.sequence, FirstFrame: o.frames(), Last: o.sequence, Cause: cause}
+	o.mu.Lock()
+	if o.err == nil {
+		o.err = &moqerr.GapError{Gap: gap}
+	}
+	o.mu.Unlock()
+	o.consumer.sleeper.ring()
+}
+
+// lost returns what was given up of it, or nil.
+func (o *openGroup) lost() *Gap {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		return nil
+	}
+	gap := o.err.Gap
+	return &gap
+}
+
+// verdict returns why nothing more comes behind the copy that the reader has; nil if more
+// may come, or if that copy is whole.
+func (o *openGroup) verdict(c *GroupConsumer) error {
+	o.mu.Lock()
+	err := o.err
+	o.mu.Unlock()
+	if err == nil {
+		return nil // and not a nil *GapError
+	}
+	if _, done, cut := c.g.outcome(); done && cut == nil {
+		return nil
+	}
+	return err
+}
+
+// answered reports whether the reader has something to look at.
+func (o *openGroup) answered() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err != nil || len(o.copies) > 0 || o.left
+}
+
+// next moves the reader on to the next copy, if there is one.
+func (o *openGroup) next(c *GroupConsumer) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.copies) == 0 {
+		return false
+	}
+	c.g = o.copies[0]
+	o.copies = o.copies[1:]
+	return true
+}
+
+// leave says that the reader is done with it.
+func (o *openGroup) leave() {
+	o.mu.Lock()
+	o.left = true
+	fetched := o.fetched
+	o.fetched = nil
+	o.mu.Unlock()
+	for _, via := range fetched {
+		via.release()
+	}
+}
+
+// await returns nil once the reader's next frame is here.
+func (o *openGroup) await(ctx context.Context, c *GroupConsumer) error {
+	for {
+		switch {
+		case c.closed.Load():
+			return moqerr.ErrClosed
+		case c.Index() < c.g.ready():
+			return nil
+		case o.next(c):
+			continue
+		}
+		if err := o.verdict(c); err != nil {
+			o.leave()
+			return err
+		}
+		asleep, err := c.sleep()
+		switch {
+		case err == io.EOF:
+			o.leave()
+			return err
+		case err != nil:
+			if err := o.f.repair(ctx, o); err != nil {
+				return err
+			}
+		case asleep:
+			if err := o.doze(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// doze waits for a frame, or until the subscription has been silent for too long.
+func (o *openGroup) doze(ctx context.Context, c *GroupConsumer) error {
+	var alarm <-chan time.Time
+	if wait := o.f.patience.Load(); wait > 0 {
+		if o.timer == nil {
+			o.timer = time.NewTimer(time.Duration(wait))
+		} else {
+			o.timer.Reset(time.Duration(wait))
+		}
+		defer o.timer.Stop()
+		alarm = o.timer.C
+	}
+	g := c.g
+	var err error
+	silent := false
+	select {
+	case <-c.sleeper.ch:
+		return nil
+	case <-alarm:
+		silent = true
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	g.mu.Lock()
+	g.bell.remove(&c.sleeper)
+	g.mu.Unlock()
+	switch {
+	case c.Index() < g.ready():
+		return nil // what is here goes before the end of ctx
+	case silent:
+		return o.f.wakeUp(ctx, o)
+	}
+	return err
+}

@@ -1,0 +1,267 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// fetchPatience bounds how long a fetch may take to begin. A session that is dead has
+// noticed by then.
+const fetchPatience = 15 * time.Second
+
+// missing returns the range, the end excluded, of the groups that are to come before those
+// that are here, by what is known at present. It is empty if there is no such bound.
+func (f *Follower) missing() (from, limit uint64) {
+	from = max(f.position.top, f.told)
+	for _, o := range f.queue {
+		if !o.settled {
+			return from, o.sequence
+		}
+		from = max(from, o.sequence+1)
+	}
+	if f.atEnd && !f.foreign {
+		return from, max(from, f.end)
+	}
+	return from, from
+}
+
+// bound returns the sequence below which the subscription brings nothing more.
+func (f *Follower) bound() (seq uint64, ok bool) {
+	for _, o := range f.queue {
+		if !o.settled {
+			return o.sequence, true
+		}
+	}
+	return math.MaxUint64, f.atEnd
+}
+
+// hole reports whether something that was missed is to be mended, or given up, before the
+// Follower can go on.
+func (f *Follower) hole() bool {
+	if f.cause == nil {
+		return false
+	}
+	if o := f.position.firstCut(); o != nil {
+		if bound, ok := f.bound(); f.foreign || ok && o.sequence < bound {
+			return true
+		}
+	}
+	from, limit := f.missing()
+	return from < limit
+}
+
+// mendNext deals with the lowest thing that was missed.
+func (f *Follower) mendNext(ctx context.Context) error {
+	if o := f.position.firstCut(); o != nil {
+		if f.foreign {
+			f.abandon()
+			return nil
+		}
+		if bound, ok := f.bound(); ok && o.sequence < bound {
+			err := f.mend(ctx, o, f.cause, f.filling)
+			if gap := o.lost(); gap != nil {
+				f.gaps = appendGap(f.gaps, *gap)
+			}
+			return err
+		}
+	}
+	return f.fill(ctx)
+}
+
+// mend fetches the rest of a group, or gives it up.
+func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bool) error {
+	from := o.frames()
+	stuck := o.tried > 0 && from < o.tried // the last try brought nothing
+	if fetch && !stuck && o.sequence >= f.horizon && !f.tooFar(f.subscribed(), o.last) {
+		c, err := f.fetch(ctx, o.sequence, from)
+		switch {
+		case err == nil:
+			o.tried = from + 1
+			o.goOnWith(c.g, c)
+			return nil
+		case !final(err):
+			return f.unsure(ctx, err)
+		}
+	}
+	o.giveUp(cause)
+	return nil
+}
+
+// fill fetches the first group that is missing, or the first one that can be had, and tells
+// what cannot.
+func (f *Follower) fill(ctx context.Context) error {
+	from, limit := f.missing()
+	if f.filling && limit > f.horizon {
+		first := max(from, f.horizon)
+		c, err := f.find(ctx, first)
+		if err == nil && c == nil {
+			c, err = f.search(ctx, first, limit)
+		}
+		if err != nil {
+			return f.unsure(ctx, err)
+		}
+		if c != nil {
+			limit = c.Sequence()
+			o := f.newOpenGroup(c)
+			o.fetched = []*GroupConsumer{c}
+			f.enqueue(o)
+		}
+	}
+	if from < limit {
+		f.gaps = appendGap(f.gaps, Gap{First: from, Last: limit - 1, Cause: f.cause})
+		f.told = limit
+	}
+	return nil
+}
+
+// find fetches a group, whole; nil if nobody has it, or if it is too far back.
+func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error) {
+	c, err := f.fetch(ctx, seq, 0)
+	switch {
+	case err == nil && f.tooFar(f.subscribed(), c.g):
+		return nil, c.Close()
+	case err == nil || !final(err):
+		return c, err
+	}
+	return nil, nil
+}
+
+// search finds the lowest group between missing and limit, both excluded, that can be had.
+// Groups are kept from some one on, so that a few tries tell.
+func (f *Follower) search(ctx context.Context, missing, limit uint64) (found *GroupConsumer, err error) {
+	for limit-missing > 1 {
+		middle := missing + (limit-missing)/2
+		c, err := f.find(ctx, middle)
+		if err != nil {
+			if found != nil {
+				found.release()
+			}
+			return nil, err
+		}
+		if c == nil {
+			missing = middle
+			continue
+		}
+		if found != nil {
+			found.release()
+		}
+		found, limit = c, middle
+	}
+	return found, nil
+}
+
+// fetch reads a group from where the running subscription comes from.
+func (f *Follower) fetch(ctx context.Context, seq uint64, frame int) (*GroupConsumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchPatience)
+	defer cancel()
+	defer context.AfterFunc(f.life, cancel)()
+	f.mu.Lock()
+	priority := f.opts.Priority
+	f.mu.Unlock()
+	return f.broadcast.Fetch(ctx, f.track, seq, FetchOptions{Priority: priority, FirstFrame: frame})
+}
+
+// final reports whether a fetch failed for good, and not because its session did.
+func final(err error) bool {
+	var reset *moqerr.StreamError
+	if errors.As(err, &reset) {
+		return reset.Remote && reset.Code != moqerr.StreamSessionClosed || reset.Code == moqerr.StreamNotFound
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// unsure deals with a fetch that failed without an answer: its caller may have left, else
+// the subscription is as good as gone.
+func (f *Follower) unsure(ctx context.Context, err error) error {
+	switch {
+	case f.isClosed():
+		return moqerr.ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	if sub := f.subscribed(); sub != nil {
+		f.lose(sub, err)
+	}
+	return nil
+}
+
+// tooFar reports whether g begins further back than Within.
+func (f *Follower) tooFar(sub *TrackConsumer, g *group) bool {
+	return f.within > 0 && sub != nil && sub.behind(g, f.within)
+}
+
+// repair brings the rest of a group whose copy broke off, or says why that cannot be.
+// Nil: there is something to look at.
+func (f *Follower) repair(ctx context.Context, o *openGroup) error {
+	select {
+	case f.turn <- struct{}{}:
+		return f.drive(ctx, o)
+	default:
+	}
+	f.nudge()
+	switch err := f.enter(ctx, o.consumer); {
+	case err == errRung:
+		return nil
+	case err != nil:
+		return err
+	}
+	return f.drive(ctx, o)
+}
+
+// drive moves the Follower on until the reader of o has something to look at. Its caller
+// has the turn, and loses it. It is given up in between to whoever waits for what has come
+// meanwhile.
+func (f *Follower) drive(ctx context.Context, o *openGroup) error {
+	f.nudged.Store(false)
+	for !o.answered() {
+		var err error
+		switch {
+		case f.isClosed():
+			err = moqerr.ErrClosed
+		case o.cut:
+			err = f.step(ctx)
+		default:
+			err = f.judge(ctx, o)
+		}
+		if err != nil {
+			f.leave()
+			return err
+		}
+		if f.nudged.Swap(false) || len(f.queue) > 0 {
+			if err := f.yield(ctx, o.consumer); err == errRung {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	f.leave()
+	return nil
+}
+
+// judge decides about a group that broke off while its subscription runs: that may be the
+// first sign of a loss, or the group's own affair.
+func (f *Follower) judge(ctx context.Context, o *openGroup) error {
+	sub := f.subscribed()
+	_, _, cause := o.last.outcome()
+	if sub == nil || !slices.Contains(f.position.open, o) {
+		o.giveUp(cause) // it was forgotten
+		return nil
+	}
+	switch err := sub.goesOn(ctx, o.sequence, time.Now().Add(minPatience)); {
+	case err == errTimer:
+		return f.mend(ctx, o, cause, f.resume == ResumeLast)
+	case f.isClosed():
+		return moqerr.ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		f.lose(sub, err)
+		return nil
+	}
+}

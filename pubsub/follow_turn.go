@@ -1,0 +1,279 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// errRung ends a wait for the turn: somebody else did what was to be done.
+var errRung = errors.New("moq: rung")
+
+// enter waits for the turn: one at a time moves the Follower on. A reader of a group may
+// find meanwhile that somebody else has done so.
+func (f *Follower) enter(ctx context.Context, c *GroupConsumer) error {
+	if f.isClosed() {
+		return moqerr.ErrClosed
+	}
+	select {
+	case f.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	var rung chan struct{}
+	if c != nil {
+		rung = c.sleeper.ch
+	}
+	select {
+	case f.turn <- struct{}{}:
+		return nil
+	case <-rung:
+		return errRung
+	case <-f.life.Done():
+		return moqerr.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *Follower) leave() { <-f.turn }
+
+// nudge asks whoever waits for a group to let somebody else have a look.
+func (f *Follower) nudge() {
+	f.nudged.Store(true)
+	if sub := f.subscribed(); sub != nil {
+		sub.rouse()
+	}
+}
+
+// yield lets somebody else have the turn who asked for it.
+func (f *Follower) yield(ctx context.Context, c *GroupConsumer) error {
+	f.leave()
+	return f.enter(ctx, c)
+}
+
+// step does one thing that brings the next group, or the rest of one, closer.
+func (f *Follower) step(ctx context.Context) error {
+	sub, err := f.subscription(ctx)
+	switch {
+	case err != nil:
+		return err
+	case f.hole():
+		return f.mendNext(ctx)
+	}
+	c, err := sub.nextUntil(ctx, f.watch.deadline(), f.nudged.Load)
+	switch {
+	case err == nil:
+		f.arrive(sub, c)
+	case f.isClosed():
+		return moqerr.ErrClosed
+	case err == errTimer:
+		f.look(sub)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == io.EOF:
+		f.finish(sub)
+	default:
+		f.lose(sub, err)
+	}
+	return nil
+}
+
+// deliver returns the next group, if nothing can come before it any more, or the end.
+func (f *Follower) deliver() (*GroupConsumer, error) {
+	switch {
+	case f.isClosed():
+		return nil, moqerr.ErrClosed
+	case len(f.queue) > 0 && (f.queue[0].settled || !f.hole()):
+	case len(f.queue) == 0 && f.atEnd && !f.hole():
+		f.count(f.gaps)
+		f.gaps, f.atEnd = nil, false
+		return nil, io.EOF
+	default:
+		return nil, nil
+	}
+	o := f.queue[0]
+	f.queue = slices.Delete(f.queue, 0, 1)
+	if o.restarted {
+		f.restart(o)
+	}
+	gaps := f.gaps
+	for _, gap := range o.gaps {
+		gaps = append(gaps, gap)
+	}
+	f.gaps, o.gaps = nil, nil
+	f.count(gaps)
+	f.position.advance(o)
+	if o.sequence >= f.edge {
+		f.cause, f.filling, f.edge = nil, false, math.MaxUint64
+		if sub := f.subscribed(); sub != nil {
+			sub.hurry(false)
+		}
+	}
+	o.consumer.gaps = gaps
+	return o.consumer, nil
+}
+
+// restart begins a new numbering with o.
+func (f *Follower) restart(o *openGroup) {
+	gap := f.brokenOff
+	if gap == nil {
+		end := f.position.end(f.cause)
+		gap = &end
+	}
+	f.position = position{known: true, source: f.source, top: o.sequence}
+	f.gaps = []Gap{*gap}
+	f.brokenOff, f.cause, f.filling, f.foreign = nil, nil, false, false
+	f.told, f.horizon, f.edge = 0, 0, math.MaxUint64
+	f.watch.seen = progress{}
+}
+
+// arrive takes in what the subscription brought.
+func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
+	p, seq, fresh := &f.position, c.Sequence(), f.fresh
+	f.fresh, f.failures = false, 0
+	if p.known && (f.foreign || p.restartedBy(f.source, fresh, seq)) {
+		f.abandon()
+		o := f.newOpenGroup(c)
+		o.settled, o.restarted = true, true
+		f.queue = append(f.queue, o)
+		return
+	}
+	if !p.known {
+		p.known, p.top = true, seq
+	}
+	p.source = f.source
+	if o := f.waiting(seq); o != nil {
+		if c.g.base <= o.frames() {
+			o.goOnWith(c.g, nil)
+		}
+		return
+	}
+	if from, _ := f.missing(); seq < from || f.queued(seq) != nil {
+		return // it came whole before
+	}
+	if f.cause != nil {
+		if f.edge == math.MaxUint64 {
+			f.edge = sub.highest()
+		}
+		if f.tooFar(sub, c.g) {
+			f.horizon = seq + 1
+			return
+		}
+	}
+	o := f.newOpenGroup(c)
+	if f.cause == nil {
+		o.settled, o.gaps = true, c.gaps
+	}
+	f.enqueue(o)
+}
+
+// enqueue puts a group among those that are to be delivered.
+func (f *Follower) enqueue(o *openGroup) {
+	i, _ := slices.BinarySearchFunc(f.queue, o, bySequence)
+	f.queue = slices.Insert(f.queue, i, o)
+}
+
+func (f *Follower) queued(seq uint64) *openGroup {
+	for _, o := range f.queue {
+		if o.sequence == seq {
+			return o
+		}
+	}
+	return nil
+}
+
+// waiting returns the group with that sequence that waits for the rest of it, or nil.
+func (f *Follower) waiting(seq uint64) *openGroup {
+	if o := f.position.find(seq); o != nil {
+		return o
+	}
+	if o := f.queued(seq); o != nil && o.cut && !o.over() {
+		return o
+	}
+	return nil
+}
+
+// abandon ends what waits for a numbering that is gone.
+func (f *Follower) abandon() {
+	if len(f.queue) == 0 && f.brokenOff == nil {
+		end := f.position.end(f.cause)
+		f.brokenOff = &end
+	}
+	for o := f.position.firstCut(); o != nil; o = f.position.firstCut() {
+		o.giveUp(f.cause)
+	}
+}
+
+// finish takes note of the subscription's end.
+func (f *Follower) finish(sub *TrackConsumer) {
+	end, bounded := sub.end()
+	f.atEnd, f.end = true, end
+	if f.position.known && bounded && f.cause != nil && end < f.position.top {
+		f.foreign = true // another numbering
+	}
+}
+
+// lose takes leave of a subscription that failed. What is here of it stays.
+func (f *Follower) lose(sub *TrackConsumer, err error) {
+	f.drain(sub)
+	_ = sub.Close()
+	f.position.breakOff(err)
+	for _, o := range f.queue {
+		if !o.over() {
+			o.breakOff()
+		}
+	}
+	if f.position.known {
+		f.cause, f.edge = err, math.MaxUint64
+	}
+	f.atEnd, f.foreign, f.filling, f.brokenOff = false, false, false, nil
+	f.patience.Store(0)
+	f.fail()
+	// Another way to the same publisher, or the same one once more: no time is lost.
+	if b, err := f.origin.Lookup(f.path, 0); err == nil {
+		f.seamless = f.source != 0 && b.Source() == f.source
+		if b.route != f.broadcast.route {
+			f.failures, f.retryAt = 0, time.Time{}
+		}
+	}
+	f.mu.Lock()
+	f.sub = nil
+	f.state.Live = false
+	f.state.Losses++
+	f.state.Err = err
+	f.mu.Unlock()
+}
+
+// drain takes in the groups that are here already.
+func (f *Follower) drain(sub *TrackConsumer) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for len(f.queue) < maxGroups {
+		c, err := sub.NextGroup(ctx)
+		if err != nil {
+			return
+		}
+		f.arrive(sub, c)
+	}
+}
+
+func (f *Follower) count(gaps []Gap) {
+	n := uint64(0)
+	for _, gap := range gaps {
+		if !gap.Restarted {
+			n += gap.Last - gap.First + 1
+		}
+	}
+	if n == 0 {
+		return
+	}
+	f.mu.Lock()
+	f.state.LostGroups += n
+	f.mu.Unlock()
+}
