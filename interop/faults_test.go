@@ -5,6 +5,7 @@ package interop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -51,7 +52,7 @@ func TestFaults(t *testing.T) {
 		for _, carrier := range []string{"https", "moqt"} {
 			t.Run(f.Name+" "+carrier, func(t *testing.T) {
 				t.Parallel()
-				p := startPair(t, startRelay(t, peers.RelayOptions{Drain: f.Drain}), carrier)
+				p := startPair(t, startRelay(t, peers.RelayOptions{Drain: f.Drain}), carrier, PairOptions{})
 				p.awaitFrames(t, 250, 15*time.Second)
 				lost := p.sessions(t)
 				f.End(p.relay)
@@ -114,13 +115,14 @@ type Pair struct {
 	arrival chan struct{}
 }
 
-func startPair(t *testing.T, r *Relay, carrier string) *Pair {
-	t.Helper()
-	return startPairWith(t, r, r.URL(carrier), moq.Config{}, moq.Config{}, pubsub.FollowOptions{})
+// PairOptions say what a pair is asked to do; the zero value is the defaults of all.
+type PairOptions struct {
+	Info               pubsub.TrackInfo
+	Follow             pubsub.FollowOptions
+	Publish, Subscribe moq.Config
 }
 
-// startPairWith starts a publisher and a subscriber with settings of their own.
-func startPairWith(t *testing.T, r *Relay, url string, publish, subscribe moq.Config, o pubsub.FollowOptions) *Pair {
+func startPair(t *testing.T, r *Relay, carrier string, o PairOptions) *Pair {
 	t.Helper()
 	p := &Pair{
 		relay: r, stop: make(chan struct{}), wrote: make(chan error, 1), read: make(chan error, 1),
@@ -129,17 +131,17 @@ func startPairWith(t *testing.T, r *Relay, url string, publish, subscribe moq.Co
 	out, in := pubsub.NewOrigin(), pubsub.NewOrigin()
 	b, err := out.CreateBroadcast(broadcast)
 	require.NoError(t, err)
-	producer, err := b.CreateTrack(track, pubsub.TrackInfo{})
+	producer, err := b.CreateTrack(track, o.Info)
 	require.NoError(t, err)
 	require.NoError(t, b.Announce())
 
 	ctx, cancel := context.WithCancel(context.Background())
-	publish.Publish, subscribe.Subscribe = out, in
-	p.publisher = newClient(t, r, "publisher", publish).Reconnect(ctx, url)
-	p.subscriber = newClient(t, r, "subscriber", subscribe).Reconnect(ctx, url)
+	o.Publish.Publish, o.Subscribe.Subscribe = out, in
+	p.publisher = newClient(t, r, "publisher", o.Publish).Reconnect(ctx, r.URL(carrier))
+	p.subscriber = newClient(t, r, "subscriber", o.Subscribe).Reconnect(ctx, r.URL(carrier))
 	var pumps sync.WaitGroup
 	t.Cleanup(func() { cancel(); pumps.Wait() })
-	follower := in.Follow(broadcast, track, o)
+	follower := in.Follow(broadcast, track, o.Follow)
 	pumps.Go(func() { p.read <- p.follow(ctx, follower) })
 	require.NoError(t, demanded(within(t, 15*time.Second), producer))
 	pumps.Go(func() { p.wrote <- p.write(ctx, producer) })
@@ -185,6 +187,9 @@ func (p *Pair) follow(ctx context.Context, follower *pubsub.Follower) error {
 	for group, err := range follower.Groups(ctx) {
 		if err != nil {
 			return err
+		}
+		if last, begun := p.ledger.Last(); begun && group.Sequence() <= last {
+			return fmt.Errorf("group %d was delivered after group %d", group.Sequence(), last)
 		}
 		p.mu.Lock()
 		p.gaps = append(p.gaps, group.Gaps()...)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remoq/moq"
+	"github.com/remoq/moq/internal/peers"
 	"github.com/remoq/moq/moqerr"
 	"github.com/remoq/moq/pubsub"
 )
@@ -22,7 +23,7 @@ func TestFetch(t *testing.T) {
 		for _, carrier := range []string{"https", "moqt"} {
 			t.Run(string(version)+" "+carrier, func(t *testing.T) {
 				t.Parallel()
-				hub := startRelay(t, RelayOptions{})
+				hub := startRelay(t, peers.RelayOptions{})
 				o := Ours{hub: hub, carrier: carrier, version: version}
 				out, in := pubsub.NewOrigin(), pubsub.NewOrigin()
 				b, err := out.CreateBroadcast(broadcast)

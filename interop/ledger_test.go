@@ -147,6 +147,12 @@ func (l *Ledger) First() (uint64, bool) {
 	return first, ok
 }
 
+// Last returns the highest group.
+func (l *Ledger) Last() (uint64, bool) {
+	_, begun := l.First()
+	return l.Newest().group, begun
+}
+
 // Complete reports what is wrong with the frames as a whole: they must be the
 // numbers from to frames-1 of each group first to last, and no others.
 func (l *Ledger) Complete(first, last uint64, from, frames int) error {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/remoq/moq"
 	"github.com/remoq/moq/internal/peers"
-	"github.com/remoq/moq/pubsub"
 )
 
 const (
@@ -82,7 +81,7 @@ func TestRenewal(t *testing.T) {
 				} else {
 					subscribe.Hooks = provider.hooks()
 				}
-				p := startPairWith(t, r, r.URL(carrier), publish, subscribe, pubsub.FollowOptions{})
+				p := startPair(t, r, carrier, PairOptions{Publish: publish, Subscribe: subscribe})
 				renewed, other := p.publisher, p.subscriber
 				if role == "subscriber" {
 					renewed, other = other, renewed

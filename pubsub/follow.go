@@ -121,6 +121,8 @@ type Follower struct {
 	seamless  bool         // the last loss has taken no time so far
 	filling   bool         // what the running subscription does not bring is fetched
 	cause     error        // of the loss that was not told wholly yet
+	begun     time.Time    // when the running subscription was
+	vague     int          // fetches in a row that failed without a reason
 	edge      uint64       // what lies above it is no matter of that loss
 	horizon   uint64       // what lies below it is further back than within
 	gaps      []Gap        // not told yet

@@ -79,8 +79,8 @@ func (o *openGroup) goOnWith(g *group, via *GroupConsumer) {
 	o.consumer.sleeper.ring()
 }
 
-// giveUp ends the group behind what has come.
-func (o *openGroup) giveUp(cause error) {
+// giveUp ends the group behind what has come, and returns what is lost of it.
+func (o *openGroup) giveUp(cause error) Gap {
 	gap := Gap{First: o.sequence, FirstFrame: o.frames(), Last: o.sequence, Cause: cause}
 	o.mu.Lock()
 	if o.err == nil {
@@ -88,17 +88,7 @@ func (o *openGroup) giveUp(cause error) {
 	}
 	o.mu.Unlock()
 	o.consumer.sleeper.ring()
-}
-
-// lost returns what was given up of it, or nil.
-func (o *openGroup) lost() *Gap {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.err == nil {
-		return nil
-	}
-	gap := o.err.Gap
-	return &gap
+	return gap
 }
 
 // verdict returns why nothing more comes behind the copy that the reader has; nil if more

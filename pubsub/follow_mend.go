@@ -63,11 +63,7 @@ func (f *Follower) mendNext(ctx context.Context) error {
 			return nil
 		}
 		if bound, ok := f.bound(); ok && o.sequence < bound {
-			err := f.mend(ctx, o, f.cause, f.filling)
-			if gap := o.lost(); gap != nil {
-				f.gaps = appendGap(f.gaps, *gap)
-			}
-			return err
+			return f.mend(ctx, o, f.cause, f.filling)
 		}
 	}
 	return f.fill(ctx)
@@ -84,11 +80,11 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 			o.tried = from + 1
 			o.goOnWith(c.g, c)
 			return nil
-		case !final(err):
+		case !f.final(err):
 			return f.unsure(ctx, err)
 		}
 	}
-	o.giveUp(cause)
+	f.gaps = appendGap(f.gaps, o.giveUp(cause))
 	return nil
 }
 
@@ -125,7 +121,7 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 	switch {
 	case err == nil && f.tooFar(f.subscribed(), c.g):
 		return nil, c.Close()
-	case err == nil || !final(err):
+	case err == nil || !f.final(err):
 		return c, err
 	}
 	return nil, nil
@@ -163,16 +159,34 @@ func (f *Follower) fetch(ctx context.Context, seq uint64, frame int) (*GroupCons
 	f.mu.Lock()
 	priority := f.opts.Priority
 	f.mu.Unlock()
-	return f.broadcast.Fetch(ctx, f.track, seq, FetchOptions{Priority: priority, FirstFrame: frame})
+	c, err := f.broadcast.Fetch(ctx, f.track, seq, FetchOptions{Priority: priority, FirstFrame: frame})
+	if err == nil {
+		f.vague = 0
+	}
+	return c, err
 }
 
-// final reports whether a fetch failed for good, and not because its session did.
-func final(err error) bool {
+// maxVague is how many fetches in a row may fail for reasons that may pass.
+const maxVague = 3
+
+// final reports whether a fetch failed for good: nobody has the group. A relay that lost
+// the group's source, or a session that died, says something else.
+func (f *Follower) final(err error) bool {
 	var reset *moqerr.StreamError
-	if errors.As(err, &reset) {
-		return reset.Remote && reset.Code != moqerr.StreamSessionClosed || reset.Code == moqerr.StreamNotFound
+	switch {
+	case errors.As(err, &reset):
+	case errors.Is(err, context.DeadlineExceeded):
+		return true
+	default:
+		return false
 	}
-	return errors.Is(err, context.DeadlineExceeded)
+	switch reset.Code {
+	case moqerr.StreamNotFound, moqerr.StreamOld, moqerr.StreamEvicted, moqerr.StreamTooFarBehind:
+		f.vague = 0
+		return true
+	}
+	f.vague++
+	return reset.Remote && f.vague > maxVague
 }
 
 // unsure deals with a fetch that failed without an answer: its caller may have left, else

@@ -109,14 +109,25 @@ func (f *Follower) deliver() (*GroupConsumer, error) {
 	f.gaps, o.gaps = nil, nil
 	f.count(gaps)
 	f.position.advance(o)
-	if o.sequence >= f.edge {
-		f.cause, f.filling, f.edge = nil, false, math.MaxUint64
-		if sub := f.subscribed(); sub != nil {
-			sub.hurry(false)
-		}
-	}
+	f.catchUp(o.sequence)
 	o.consumer.gaps = gaps
 	return o.consumer, nil
+}
+
+// catchUp ends the mending of a loss with the group that was the latest one when the new
+// subscription had brought what it had to bring.
+func (f *Follower) catchUp(seq uint64) {
+	sub := f.subscribed()
+	if f.cause == nil || sub == nil {
+		return
+	}
+	if f.edge == math.MaxUint64 && time.Since(f.begun) >= minPatience {
+		f.edge = sub.highest()
+	}
+	if seq >= f.edge {
+		f.cause, f.filling, f.edge = nil, false, math.MaxUint64
+		sub.hurry(false)
+	}
 }
 
 // restart begins a new numbering with o.
@@ -157,14 +168,9 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 	if from, _ := f.missing(); seq < from || f.queued(seq) != nil {
 		return // it came whole before
 	}
-	if f.cause != nil {
-		if f.edge == math.MaxUint64 {
-			f.edge = sub.highest()
-		}
-		if f.tooFar(sub, c.g) {
-			f.horizon = seq + 1
-			return
-		}
+	if f.cause != nil && f.tooFar(sub, c.g) {
+		f.horizon = seq + 1
+		return
 	}
 	o := f.newOpenGroup(c)
 	if f.cause == nil {

@@ -122,7 +122,14 @@ func (c *TrackConsumer) stepInOrder() step {
 			continue
 		}
 		if i == len(t.cache.groups) {
-			return c.idle(c.next)
+			s := c.idle(c.next)
+			if s.err == nil && c.hurried && t.bounded {
+				if s.deadline = c.overdue(time.Now(), minPatience); !time.Now().Before(s.deadline) {
+					c.skipTo(t.final)
+					continue
+				}
+			}
+			return s
 		}
 		if deadline, skip := c.patience(i); !skip {
 			return step{deadline: deadline}
@@ -196,17 +203,22 @@ func (c *TrackConsumer) idle(next uint64) step {
 // is here.
 func (c *TrackConsumer) patience(i int) (deadline time.Time, skip bool) {
 	t := c.t
-	if c.since.IsZero() || c.missing != c.next {
-		c.missing, c.since = c.next, t.cache.groups[i].seen
-	}
 	patience := max(c.age, minPatience)
 	if c.hurried {
 		patience = minPatience
 	}
-	deadline = c.since.Add(patience)
+	deadline = c.overdue(t.cache.groups[i].seen, patience)
 	// Watch first: a frame written from here on rings.
 	c.watch(true)
 	return deadline, t.ended || t.cache.tooOld(i, c.ageTicks) || !time.Now().Before(deadline)
+}
+
+// overdue returns until when group c.next is waited for, which was found missing at since.
+func (c *TrackConsumer) overdue(since time.Time, patience time.Duration) time.Time {
+	if c.since.IsZero() || c.missing != c.next {
+		c.missing, c.since = c.next, since
+	}
+	return c.since.Add(patience)
 }
 
 // watch says whether the reader must know of every frame.
