@@ -206,20 +206,30 @@ func TestFollowOverALoss(t *testing.T) {
 			[]string{"0@0+1 cut", "1@0+1", "2@0+3 gap 0/1-0 lost"},
 		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			o := NewOrigin()
-			f := follow(t, o, FollowOptions{})
-			l := connect(t, o, c.source[0], serving(t, c.first))
-			groups := handOut(t, f, len(c.first)-c.skip)
-			<-l.served
-			l.cut(errLost)
-			connect(t, o, c.source[1], func(tp *TrackProducer) {
-				serving(t, c.second)(tp)
-				_ = tp.Close()
+		// The way back is there before the loss is noticed, or comes after it.
+		for _, noticed := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, noticed), func(t *testing.T) {
+				o := NewOrigin()
+				f := follow(t, o, FollowOptions{})
+				l := connect(t, o, c.source[0], serving(t, c.first))
+				groups := handOut(t, f, len(c.first)-c.skip)
+				<-l.served
+				l.cut(errLost)
+				for noticed {
+					g, err := f.NextGroup(expired())
+					if err != nil {
+						break
+					}
+					groups = append(groups, g)
+				}
+				connect(t, o, c.source[1], func(tp *TrackProducer) {
+					serving(t, c.second)(tp)
+					_ = tp.Close()
+				})
+				groups = append(groups, finish(t, f)...)
+				require.Equal(t, c.want, describeAll(t, groups))
 			})
-			groups = append(groups, finish(t, f)...)
-			require.Equal(t, c.want, describeAll(t, groups))
-		})
+		}
 	}
 }
 

@@ -1,0 +1,228 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// cable is a session in memory: what one origin publishes at "b" can be read from another.
+// It carries starts, frames and fetches as the wire does.
+type cable struct {
+	from *Origin
+	feed *Feed
+	ctx  context.Context
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	exact bool // groups can begin at a frame, as on lite-06
+
+	mu    sync.Mutex
+	asked []SubscribeOptions // what was subscribed to
+	fetch []string           // what was fetched
+	dead  context.CancelFunc // makes the running subscription silent
+}
+
+// stall loses the running subscription without a word.
+func (c *cable) stall() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead()
+}
+
+func plug(t testing.TB, from, to *Origin, hops ...uint64) *cable {
+	t.Helper()
+	c := &cable{from: from, feed: to.Feed(), exact: true}
+	c.ctx, c.end = context.WithCancel(context.Background())
+	c.feed.AnswerFetches()
+	_, err := c.feed.Attach(Route{Prefix: "b", Hops: append([]uint64{from.Identity()}, hops...)})
+	require.NoError(t, err)
+	c.work.Go(func() {
+		for {
+			q, err := c.feed.Next(c.ctx)
+			if err != nil {
+				return
+			}
+			c.work.Go(func() { c.subscribe(q) })
+		}
+	})
+	c.work.Go(func() {
+		for {
+			q, err := c.feed.NextFetch(c.ctx)
+			if err != nil {
+				return
+			}
+			c.work.Go(func() { c.serve(q) })
+		}
+	})
+	return c
+}
+
+// cut ends it as a lost session does.
+func (c *cable) cut(err error) {
+	c.end()
+	c.feed.Close(err)
+	c.work.Wait()
+}
+
+func (c *cable) subscribe(q *Request) {
+	d := q.Demand()
+	o := SubscribeOptions{Priority: d.Priority, MaxAge: d.MaxAge, Start: d.Start, FirstFrame: d.FirstFrame, End: d.End}
+	c.mu.Lock()
+	c.asked = append(c.asked, o)
+	ctx, dead := context.WithCancel(c.ctx)
+	c.dead = dead
+	c.mu.Unlock()
+	if !c.exact {
+		o.FirstFrame = 0
+	}
+	b, err := c.from.Lookup("b", 0)
+	if err != nil {
+		q.Reject(err)
+		return
+	}
+	sub, err := b.Subscribe(c.ctx, q.Track(), o)
+	if err != nil {
+		q.Reject(err)
+		return
+	}
+	defer sub.Close()
+	tp, err := q.Accept(sub.Info())
+	if err != nil {
+		return
+	}
+	c.work.Go(func() { // nobody reads any more
+		defer dead()
+		for {
+			d := tp.Demand()
+			if d.Readers == 0 && tp.Release() {
+				return
+			}
+			select {
+			case <-d.Changed:
+			case <-c.ctx.Done():
+				return
+			}
+		}
+	})
+	for begun := false; ; begun = true {
+		g, err := sub.NextArrival(ctx)
+		if errors.Is(err, io.EOF) {
+			final, _ := sub.Final()
+			_ = tp.EndAt(final)
+			c.work.Go(func() { _ = tp.Close() })
+			return
+		}
+		if err != nil {
+			return
+		}
+		if !begun {
+			tp.StartAt(min(g.Sequence(), sub.Floor()))
+		}
+		copied, err := tp.CreateTail(g.Sequence(), g.Index())
+		if err == nil {
+			c.work.Go(func() { copyGroup(ctx, g, copied) })
+		}
+	}
+}
+
+func (c *cable) serve(q *FetchRequest) {
+	o := q.Options()
+	c.mu.Lock()
+	c.fetch = append(c.fetch, fmt.Sprintf("%d/%d", q.Group(), o.FirstFrame))
+	c.mu.Unlock()
+	b, err := c.from.Lookup("b", 0)
+	if err != nil {
+		q.Reject(err)
+		return
+	}
+	g, err := b.Fetch(c.ctx, q.Track(), q.Group(), o)
+	if err != nil {
+		q.Reject(err)
+		return
+	}
+	p, err := q.Accept(g.g.track.info, o.FirstFrame)
+	if err == nil {
+		copyGroup(c.ctx, g, p)
+	}
+}
+
+func copyGroup(ctx context.Context, from *GroupConsumer, to *GroupProducer) {
+	defer from.Close()
+	var dst [16]RawFrame
+	for {
+		n, err := from.ReadRaw(ctx, dst[:])
+		switch {
+		case err == io.EOF:
+			_ = to.Close()
+			return
+		case ctx.Err() != nil: // the end of the session cuts it, or nothing does
+			return
+		case err != nil:
+			to.Fail(err)
+			return
+		}
+		for _, f := range dst[:n] {
+			if to.WriteRaw(f) != nil {
+				return
+			}
+		}
+	}
+}
+
+// source is a publisher with ticks of a millisecond.
+func source(t testing.TB, keep time.Duration) (*Origin, *TrackProducer) {
+	t.Helper()
+	o := NewOrigin()
+	return o, newTestTrack(t, o, keep)
+}
+
+// fillGroup appends frames to a group, 10 ms apart; a group takes a second.
+func fillGroup(t testing.TB, g *GroupProducer, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		putFrame(t, g, time.Duration(g.Sequence())*time.Second+time.Duration(i)*10*time.Millisecond, i)
+	}
+}
+
+// wholeGroup writes group seq of n frames.
+func wholeGroup(t testing.TB, tp *TrackProducer, seq uint64, n int) {
+	t.Helper()
+	g, err := tp.CreateGroup(seq)
+	require.NoError(t, err)
+	fillGroup(t, g, 0, n)
+	require.NoError(t, g.Close())
+}
+
+// readFrames reads n frames and checks that they go on at from.
+func readFrames(t testing.TB, g *GroupConsumer, from, n int) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		f, err := g.NextFrame(testCtx(t))
+		require.NoError(t, err, "frame %d of group %d", i, g.Sequence())
+		require.Equal(t, label(g.Sequence(), i), string(f.Payload))
+	}
+}
+
+func requireEnd(t testing.TB, g *GroupConsumer) {
+	t.Helper()
+	_, err := g.NextFrame(testCtx(t))
+	require.Equal(t, io.EOF, err)
+}
+
+func requireLost(t testing.TB, g *GroupConsumer, frame int, cause error) {
+	t.Helper()
+	_, err := g.NextFrame(testCtx(t))
+	var gap *moqerr.GapError
+	require.ErrorAs(t, err, &gap)
+	require.Equal(t, Gap{First: g.Sequence(), FirstFrame: frame, Last: g.Sequence(), Cause: cause}, gap.Gap)
+	require.ErrorIs(t, err, cause)
+}

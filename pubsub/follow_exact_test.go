@@ -1,0 +1,196 @@
+package pubsub
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// TestFollowThroughOutages: a publisher writes without pause, links come and go at random,
+// are replaced in time, or fall silent. Each frame is delivered once and in order, or named by one gap;
+// if everything is kept there is no gap.
+func TestFollowThroughOutages(t *testing.T) {
+	for seed := range uint64(60) {
+		for _, keep := range []time.Duration{time.Hour, 2500 * time.Millisecond} {
+			for _, resume := range []Resume{ResumeLast, ResumeLive} {
+				name := fmt.Sprint(seed, " ", keep, " ", resume)
+				t.Run(name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						r := rand.New(rand.NewPCG(seed, 9))
+						s := &outages{t: t, r: r, keep: keep, resume: resume}
+						s.run()
+					})
+				})
+			}
+		}
+	}
+}
+
+const (
+	outageGroups = 40
+	outageFrames = 5
+)
+
+// outages is one run of the test above.
+type outages struct {
+	t      *testing.T
+	r      *rand.Rand
+	keep   time.Duration
+	resume Resume
+
+	mu   sync.Mutex
+	seen map[string]int // how often each frame was delivered or named
+	gaps int
+}
+
+func (s *outages) run() {
+	t := s.t
+	s.seen = make(map[string]int)
+	pub, tp := source(t, s.keep)
+	o := NewOrigin()
+	link := plug(t, pub, o, 100)
+	link.exact = s.r.IntN(2) == 0
+	f := o.Follow("b", "t", FollowOptions{Resume: s.resume, Stall: 3 * time.Second})
+	parallel := s.r.IntN(2) == 0
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		s.read(f, parallel)
+	}()
+	synctest.Wait() // it subscribes before the first group
+	writing := make(chan struct{})
+	go func() {
+		defer close(writing)
+		for seq := range uint64(outageGroups) {
+			g, err := tp.CreateGroup(seq)
+			require.NoError(t, err)
+			for i := range outageFrames {
+				fillGroup(t, g, i, i+1)
+				time.Sleep(200 * time.Millisecond)
+			}
+			require.NoError(t, g.Close())
+		}
+	}()
+	for hop := uint64(101); ; hop++ {
+		time.Sleep(time.Duration(s.r.IntN(4000)) * time.Millisecond)
+		select {
+		case <-writing:
+			time.Sleep(10 * time.Second)
+			require.NoError(t, tp.Close())
+			<-reading
+			_ = f.Close()
+			link.cut(nil)
+			s.check(f)
+			return
+		default:
+		}
+		exact := s.r.IntN(2) == 0
+		switch s.r.IntN(4) {
+		case 0: // replaced in time
+			replacement := plug(t, pub, o, hop)
+			replacement.exact = exact
+			time.Sleep(time.Duration(s.r.IntN(300)) * time.Millisecond)
+			link.cut(moqerr.ErrClosed)
+			link = replacement
+		case 1:
+			link.mu.Lock()
+			dead := link.dead
+			link.mu.Unlock()
+			if dead != nil {
+				dead()
+			}
+		default:
+			link.cut(errLost)
+			time.Sleep(time.Duration(s.r.IntN(5000)) * time.Millisecond)
+			link = plug(t, pub, o, hop)
+			link.exact = exact
+		}
+	}
+}
+
+func (s *outages) read(f *Follower, parallel bool) {
+	var groups sync.WaitGroup
+	defer groups.Wait()
+	last := int64(-1)
+	for g, err := range f.Groups(s.t.Context()) {
+		require.NoError(s.t, err)
+		require.Greater(s.t, int64(g.Sequence()), last, "in order")
+		last = int64(g.Sequence())
+		for _, gap := range g.Gaps() {
+			s.name(gap)
+		}
+		if parallel {
+			groups.Go(func() { s.frames(g) })
+		} else {
+			s.frames(g)
+		}
+	}
+}
+
+func (s *outages) frames(g *GroupConsumer) {
+	for i := 0; ; i++ {
+		f, err := g.NextFrame(s.t.Context())
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			var gap *moqerr.GapError
+			require.ErrorAs(s.t, err, &gap)
+			require.Equal(s.t, i, gap.FirstFrame)
+			return
+		}
+		require.Equal(s.t, label(g.Sequence(), i), string(f.Payload))
+		s.note(string(f.Payload))
+	}
+}
+
+func (s *outages) name(gap Gap) {
+	for seq := gap.First; seq <= gap.Last; seq++ {
+		from := 0
+		if seq == gap.First {
+			from = gap.FirstFrame
+		}
+		for i := from; i < outageFrames; i++ {
+			s.note(label(seq, i))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gaps++
+}
+
+func (s *outages) note(frame string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[frame]++
+}
+
+func (s *outages) check(f *Follower) {
+	t := s.t
+	var missing []string
+	for seq := range uint64(outageGroups) {
+		for i := range outageFrames {
+			n := s.seen[label(seq, i)]
+			require.LessOrEqual(t, n, 1, "frame %s", label(seq, i))
+			if n == 0 {
+				missing = append(missing, label(seq, i))
+			}
+		}
+	}
+	if s.resume == ResumeLast && s.keep == time.Hour {
+		require.Empty(t, missing)
+		require.Zero(t, s.gaps)
+	}
+	if len(missing) > 0 {
+		require.NotZero(t, f.State().LostGroups, "lost before the end: %v", missing)
+		require.Equal(t, label(outageGroups-1, outageFrames-1), missing[len(missing)-1], "only the end is told by the state alone")
+	}
+}

@@ -1,0 +1,270 @@
+package pubsub
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// next returns the next group, which must be seq.
+func next(t testing.TB, f *Follower, seq uint64, gaps ...Gap) *GroupConsumer {
+	t.Helper()
+	g, err := f.NextGroup(testCtx(t))
+	require.NoError(t, err)
+	require.Equal(t, seq, g.Sequence())
+	require.Equal(t, gaps, g.Gaps())
+	return g
+}
+
+// TestResumeLastLosesNothing: the cut group goes on at the frame behind the last one, and
+// what came meanwhile follows.
+func TestResumeLastLosesNothing(t *testing.T) {
+	for name, exact := range map[string]bool{"frame by frame": true, "group by group": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pub, tp := source(t, time.Minute)
+				o := NewOrigin()
+				c := plug(t, pub, o)
+				f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast})
+				defer f.Close()
+				wholeGroup(t, tp, 1, 4)
+				g := next(t, f, 1)
+				readFrames(t, g, 0, 4)
+				requireEnd(t, g)
+				cut, err := tp.CreateGroup(2)
+				require.NoError(t, err)
+				fillGroup(t, cut, 0, 3)
+				g = next(t, f, 2)
+				readFrames(t, g, 0, 3)
+				synctest.Wait()
+				c.cut(errLost)
+
+				got := make(chan error, 1)
+				go func() { // it waits within the cut group
+					_, err := g.NextFrame(t.Context())
+					got <- err
+				}()
+				time.Sleep(time.Hour)
+				require.Empty(t, got)
+				fillGroup(t, cut, 3, 5)
+				require.NoError(t, cut.Close())
+				wholeGroup(t, tp, 3, 2)
+				wholeGroup(t, tp, 4, 2)
+				c = plug(t, pub, o)
+				c.exact = exact
+				require.NoError(t, <-got)
+				readFrames(t, g, 4, 1)
+				requireEnd(t, g)
+				require.Equal(t, []SubscribeOptions{{Start: ptr(2), FirstFrame: 3, MaxAge: DefaultMaxAge}}, c.asked)
+				for seq := range uint64(2) {
+					g = next(t, f, 3+seq)
+					readFrames(t, g, 0, 2)
+					requireEnd(t, g)
+				}
+				require.Empty(t, c.fetch)
+				require.Equal(t, uint64(1), f.State().Losses)
+				require.Zero(t, f.State().LostGroups)
+				c.cut(nil)
+			})
+		})
+	}
+}
+
+// TestResumeLastFetchesTheRest: what is too old for the subscription is fetched, one after
+// the other, and what nobody keeps is told.
+func TestResumeLastFetchesTheRest(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		keep   time.Duration // of the publisher
+		within time.Duration
+		want   []uint64 // of what was missed
+		cut    bool     // the cut group is lost
+		gaps   []Gap
+	}{
+		{"all is kept", time.Hour, 0, []uint64{2, 3, 4, 5, 6, 7, 8, 9}, false, nil},
+		{"the last ones are kept", 3500 * time.Millisecond, 0, []uint64{5, 6, 7, 8, 9}, true, []Gap{{First: 1, FirstFrame: 2, Last: 4, Cause: errLost}}},
+		{"a window", time.Hour, 3500 * time.Millisecond, []uint64{6, 7, 8, 9}, true, []Gap{{First: 1, FirstFrame: 2, Last: 5, Cause: errLost}}},
+		{"a window that is wide enough", time.Hour, time.Minute, []uint64{2, 3, 4, 5, 6, 7, 8, 9}, false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pub, tp := source(t, c.keep)
+				o := NewOrigin()
+				link := plug(t, pub, o)
+				f := o.Follow("b", "t", FollowOptions{
+					Resume: ResumeLast, Within: c.within, SubscribeOptions: SubscribeOptions{MaxAge: 1500 * time.Millisecond},
+				})
+				defer f.Close()
+				cut, err := tp.CreateGroup(1)
+				require.NoError(t, err)
+				fillGroup(t, cut, 0, 2)
+				g := next(t, f, 1)
+				readFrames(t, g, 0, 2)
+				synctest.Wait()
+				link.cut(errLost)
+				fillGroup(t, cut, 2, 4)
+				require.NoError(t, cut.Close())
+				for seq := uint64(2); seq < 10; seq++ {
+					wholeGroup(t, tp, seq, 2)
+				}
+				link = plug(t, pub, o)
+				if c.cut {
+					requireLost(t, g, 2, errLost)
+				} else {
+					readFrames(t, g, 2, 2)
+					requireEnd(t, g)
+				}
+				for i, seq := range c.want {
+					var gaps []Gap
+					if i == 0 {
+						gaps = c.gaps
+					}
+					g = next(t, f, seq, gaps...)
+					readFrames(t, g, 0, 2)
+					requireEnd(t, g)
+				}
+				if !c.cut {
+					require.Contains(t, link.fetch, "1/2", "from the frame that is missing")
+				}
+				wholeGroup(t, tp, 10, 1)
+				readFrames(t, next(t, f, 10), 0, 1)
+				link.cut(nil)
+			})
+		})
+	}
+}
+
+// TestResumeLastAtTheEnd: a track that ended meanwhile gives what it has, and then its end.
+func TestResumeLastAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast, SubscribeOptions: SubscribeOptions{MaxAge: LiveOnly}})
+		defer f.Close()
+		wholeGroup(t, tp, 1, 1)
+		readFrames(t, next(t, f, 1), 0, 1)
+		synctest.Wait()
+		link.cut(errLost)
+		for seq := uint64(2); seq < 6; seq++ {
+			wholeGroup(t, tp, seq, 1)
+		}
+		require.NoError(t, tp.Close())
+		link = plug(t, pub, o)
+		for seq := uint64(2); seq < 6; seq++ {
+			readFrames(t, next(t, f, seq), 0, 1)
+		}
+		require.Empty(t, finish(t, f))
+		require.Zero(t, f.State().LostGroups)
+		link.cut(nil)
+	})
+}
+
+// TestResumeLiveSaysWhatWasLost: after an outage it goes on at the live edge; the cut group
+// goes on only if it is still live.
+func TestResumeLiveSaysWhatWasLost(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			pub, tp := source(t, time.Hour)
+			o := NewOrigin()
+			link := plug(t, pub, o)
+			f := o.Follow("b", "t", FollowOptions{})
+			defer f.Close()
+			cut, err := tp.CreateGroup(1)
+			require.NoError(t, err)
+			fillGroup(t, cut, 0, 2)
+			g := next(t, f, 1)
+			readFrames(t, g, 0, 2)
+			synctest.Wait()
+			link.cut(errLost)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err = g.NextFrame(ctx)
+			require.ErrorIs(t, err, context.DeadlineExceeded, "it is open")
+			fillGroup(t, cut, 2, 4)
+			if !live {
+				for seq := uint64(2); seq < 5; seq++ {
+					wholeGroup(t, tp, seq, 1)
+				}
+			}
+			link = plug(t, pub, o)
+			if live {
+				readFrames(t, g, 2, 2)
+				wholeGroup(t, tp, 2, 1)
+				next(t, f, 2)
+			} else {
+				requireLost(t, g, 2, errLost)
+				next(t, f, 4, Gap{First: 1, FirstFrame: 2, Last: 3, Cause: errLost})
+			}
+			require.Empty(t, link.fetch)
+			link.cut(nil)
+		})
+	}
+}
+
+// TestFollowMovesToAnotherWay: a session that was replaced costs nothing under either
+// policy, whoever is in the middle.
+func TestFollowMovesToAnotherWay(t *testing.T) {
+	for name, resume := range map[string]Resume{"live": ResumeLive, "last": ResumeLast} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pub, tp := source(t, time.Hour)
+				o := NewOrigin()
+				old := plug(t, pub, o, 7)
+				f := o.Follow("b", "t", FollowOptions{Resume: resume})
+				defer f.Close()
+				g1, err := tp.CreateGroup(1)
+				require.NoError(t, err)
+				fillGroup(t, g1, 0, 2)
+				g := next(t, f, 1)
+				readFrames(t, g, 0, 2)
+				replacement := plug(t, pub, o, 8)
+				synctest.Wait()
+				old.cut(moqerr.ErrClosed)
+				fillGroup(t, g1, 2, 3)
+				require.NoError(t, g1.Close())
+				wholeGroup(t, tp, 2, 2)
+				wholeGroup(t, tp, 3, 2)
+				began := time.Now()
+				readFrames(t, g, 2, 1)
+				requireEnd(t, g)
+				readFrames(t, next(t, f, 2), 0, 2)
+				readFrames(t, next(t, f, 3), 0, 2)
+				require.Zero(t, time.Since(began), "at once")
+				require.Equal(t, 2, replacement.asked[0].FirstFrame)
+				replacement.cut(nil)
+			})
+		})
+	}
+}
+
+// TestFollowAnotherPublisher: what was cut ends, and the new numbering begins.
+func TestFollowAnotherPublisher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast})
+		defer f.Close()
+		cut, err := tp.CreateGroup(5)
+		require.NoError(t, err)
+		fillGroup(t, cut, 0, 2)
+		g := next(t, f, 5)
+		readFrames(t, g, 0, 2)
+		synctest.Wait()
+		link.cut(errLost)
+		pub, tp = source(t, time.Hour)
+		wholeGroup(t, tp, 3, 1)
+		wholeGroup(t, tp, 8, 1)
+		link = plug(t, pub, o)
+		requireLost(t, g, 2, errLost)
+		next(t, f, 8, Gap{First: 5, FirstFrame: 2, Cause: errLost, Restarted: true})
+		require.Zero(t, f.State().LostGroups)
+		link.cut(nil)
+	})
+}

@@ -1,0 +1,111 @@
+package pubsub
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/moqerr"
+)
+
+// cutUnderTwo has one reader wait for a group and another within one, and loses the link.
+func cutUnderTwo(t *testing.T, opts FollowOptions, then func(o *Origin, pub *Origin, tp *TrackProducer, cut *GroupProducer, rest <-chan error)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", opts)
+		cut, err := tp.CreateGroup(1)
+		require.NoError(t, err)
+		fillGroup(t, cut, 0, 2)
+		g := next(t, f, 1)
+		readFrames(t, g, 0, 2)
+		done := background(t.Context(), f)
+		synctest.Wait()
+		rest := make(chan error, 1)
+		go func() {
+			_, err := g.NextFrame(t.Context())
+			rest <- err
+		}()
+		synctest.Wait()
+		link.cut(errLost)
+		synctest.Wait()
+		link = plug(t, pub, o)
+		then(o, pub, tp, cut, rest)
+		require.NoError(t, f.Close())
+		<-done
+		link.cut(nil)
+	})
+}
+
+// TestTurnWakesTheOther: what one reader brings for another wakes that one, although nobody
+// gives up the turn.
+func TestTurnWakesTheOther(t *testing.T) {
+	cutUnderTwo(t, FollowOptions{Resume: ResumeLast, Stall: -1}, func(_, _ *Origin, _ *TrackProducer, cut *GroupProducer, rest <-chan error) {
+		synctest.Wait()
+		fillGroup(t, cut, 2, 3)
+		synctest.Wait()
+		require.Len(t, rest, 1)
+		require.NoError(t, <-rest)
+	})
+}
+
+// TestTurnIsGivenToWhoAsks: a group that its publisher reset ends after a second, although
+// another reader waits for the next group all the time.
+func TestTurnIsGivenToWhoAsks(t *testing.T) {
+	for _, resume := range []Resume{ResumeLast, ResumeLive} {
+		cutUnderTwo(t, FollowOptions{Resume: resume, Stall: -1}, func(_, _ *Origin, _ *TrackProducer, cut *GroupProducer, rest <-chan error) {
+			synctest.Wait()
+			cut.Abort(moqerr.StreamApplication)
+			time.Sleep(3 * time.Second)
+			require.Len(t, rest, 1)
+			var gap *moqerr.GapError
+			err := <-rest
+			require.ErrorAs(t, err, &gap)
+			require.Equal(t, 2, gap.FirstFrame)
+			require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamApplication})
+		})
+	}
+}
+
+// TestResetGroupIsFetched: a group that was reset on its way while the track goes on is
+// completed from elsewhere.
+func TestResetGroupIsFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		wholeGroup(t, tp, 1, 4)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		b, err := o.Lookup("b", 0)
+		require.NoError(t, err)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast})
+		g := next(t, f, 1)
+		readFrames(t, g, 0, 4)
+		requireEnd(t, g)
+		wholeGroup(t, tp, 2, 4)
+		g = next(t, f, 2)
+		synctest.Wait()
+		// As if the stream had been reset behind the second frame.
+		running := b.route.requests.tracks[trackKey{"b", "t"}].track
+		half := newGroup(running)
+		half.sequence = 2
+		for i := range 2 {
+			_, err := half.put(RawFrame{Payload: []byte(label(2, i))}, true)
+			require.NoError(t, err)
+		}
+		half.end(streamError(moqerr.StreamOld))
+		g.g, g.open.last = half, half
+		i := running.cache.at(2)
+		running.cache.groups[i] = half
+		wholeGroup(t, tp, 3, 1)
+		readFrames(t, g, 0, 4)
+		requireEnd(t, g)
+		require.Equal(t, []string{"2/2"}, link.fetch)
+		next(t, f, 3)
+		require.NoError(t, f.Close())
+		link.cut(nil)
+	})
+}
