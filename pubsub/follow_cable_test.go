@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,12 +24,25 @@ type cable struct {
 	end  context.CancelFunc
 	work sync.WaitGroup
 
-	exact bool // groups can begin at a frame, as on lite-06
-
 	mu    sync.Mutex
+	whole bool               // groups come whole, as on lite-05
 	asked []SubscribeOptions // what was subscribed to
 	fetch []string           // what was fetched
 	dead  context.CancelFunc // makes the running subscription silent
+}
+
+// older makes it one on which groups come whole.
+func (c *cable) older(whole bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole = whole
+}
+
+// log returns what was subscribed to and what was fetched so far.
+func (c *cable) log() (asked []SubscribeOptions, fetched []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.asked), slices.Clone(c.fetch)
 }
 
 // stall loses the running subscription without a word.
@@ -40,7 +54,7 @@ func (c *cable) stall() {
 
 func plug(t testing.TB, from, to *Origin, hops ...uint64) *cable {
 	t.Helper()
-	c := &cable{from: from, feed: to.Feed(), exact: true}
+	c := &cable{from: from, feed: to.Feed()}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	c.feed.AnswerFetches()
 	_, err := c.feed.Attach(Route{Prefix: "b", Hops: append([]uint64{from.Identity()}, hops...)})
@@ -80,8 +94,9 @@ func (c *cable) subscribe(q *Request) {
 	c.asked = append(c.asked, o)
 	ctx, dead := context.WithCancel(c.ctx)
 	c.dead = dead
+	whole := c.whole
 	c.mu.Unlock()
-	if !c.exact {
+	if whole {
 		o.FirstFrame = 0
 	}
 	b, err := c.from.Lookup("b", 0)

@@ -57,7 +57,7 @@ func (s *outages) run() {
 	pub, tp := source(t, s.keep)
 	o := NewOrigin()
 	link := plug(t, pub, o, 100)
-	link.exact = s.r.IntN(2) == 0
+	link.older(s.r.IntN(2) == 0)
 	f := o.Follow("b", "t", FollowOptions{Resume: s.resume, Stall: 3 * time.Second})
 	parallel := s.r.IntN(2) == 0
 	reading := make(chan struct{})
@@ -92,11 +92,11 @@ func (s *outages) run() {
 			return
 		default:
 		}
-		exact := s.r.IntN(2) == 0
+		whole := s.r.IntN(2) == 0
 		switch s.r.IntN(4) {
 		case 0: // replaced in time
 			replacement := plug(t, pub, o, hop)
-			replacement.exact = exact
+			replacement.older(whole)
 			time.Sleep(time.Duration(s.r.IntN(300)) * time.Millisecond)
 			link.cut(moqerr.ErrClosed)
 			link = replacement
@@ -111,7 +111,7 @@ func (s *outages) run() {
 			link.cut(errLost)
 			time.Sleep(time.Duration(s.r.IntN(5000)) * time.Millisecond)
 			link = plug(t, pub, o, hop)
-			link.exact = exact
+			link.older(whole)
 		}
 	}
 }

@@ -56,17 +56,19 @@ func TestResumeLastLosesNothing(t *testing.T) {
 				wholeGroup(t, tp, 3, 2)
 				wholeGroup(t, tp, 4, 2)
 				c = plug(t, pub, o)
-				c.exact = exact
+				c.older(!exact)
 				require.NoError(t, <-got)
 				readFrames(t, g, 4, 1)
 				requireEnd(t, g)
-				require.Equal(t, []SubscribeOptions{{Start: ptr(2), FirstFrame: 3, MaxAge: DefaultMaxAge}}, c.asked)
+				asked, _ := c.log()
+				require.Equal(t, []SubscribeOptions{{Start: ptr(2), FirstFrame: 3, MaxAge: DefaultMaxAge}}, asked)
 				for seq := range uint64(2) {
 					g = next(t, f, 3+seq)
 					readFrames(t, g, 0, 2)
 					requireEnd(t, g)
 				}
-				require.Empty(t, c.fetch)
+				_, fetched := c.log()
+				require.Empty(t, fetched)
 				require.Equal(t, uint64(1), f.State().Losses)
 				require.Zero(t, f.State().LostGroups)
 				c.cut(nil)
@@ -129,7 +131,8 @@ func TestResumeLastFetchesTheRest(t *testing.T) {
 					requireEnd(t, g)
 				}
 				if !c.cut {
-					require.Contains(t, link.fetch, "1/2", "from the frame that is missing")
+					_, fetched := link.log()
+					require.Contains(t, fetched, "1/2", "from the frame that is missing")
 				}
 				wholeGroup(t, tp, 10, 1)
 				readFrames(t, next(t, f, 10), 0, 1)
@@ -201,7 +204,8 @@ func TestResumeLiveSaysWhatWasLost(t *testing.T) {
 				requireLost(t, g, 2, errLost)
 				next(t, f, 4, Gap{First: 1, FirstFrame: 2, Last: 3, Cause: errLost})
 			}
-			require.Empty(t, link.fetch)
+			_, fetched := link.log()
+			require.Empty(t, fetched)
 			link.cut(nil)
 		})
 	}
@@ -236,7 +240,8 @@ func TestFollowMovesToAnotherWay(t *testing.T) {
 				readFrames(t, next(t, f, 2), 0, 2)
 				readFrames(t, next(t, f, 3), 0, 2)
 				require.Zero(t, time.Since(began), "at once")
-				require.Equal(t, 2, replacement.asked[0].FirstFrame)
+				asked, _ := replacement.log()
+				require.Equal(t, 2, asked[0].FirstFrame)
 				replacement.cut(nil)
 			})
 		})

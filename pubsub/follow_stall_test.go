@@ -50,6 +50,35 @@ func TestStallIsRenewed(t *testing.T) {
 	}
 }
 
+// TestStallWakesReaders: whoever sleeps within the group hears at once that it goes on.
+func TestStallWakesReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{Stall: 5 * time.Second})
+		g1, err := tp.CreateGroup(1)
+		require.NoError(t, err)
+		fillGroup(t, g1, 0, 2)
+		g := next(t, f, 1)
+		readFrames(t, g, 0, 2)
+		other := subscribe(t, o, SubscribeOptions{}) // the old subscription is not ended
+		done := background(t.Context(), f)
+		synctest.Wait()
+		link.stall()
+		fillGroup(t, g1, 2, 3)
+		time.Sleep(2 * time.Second) // so that the timers of the two differ
+		began := time.Now()
+		readFrames(t, g, 2, 1)
+		require.Equal(t, 1, int(f.State().Losses))
+		require.Less(t, time.Since(began), 8500*time.Millisecond, "with the renewal, 10 s after the start")
+		require.NoError(t, f.Close())
+		require.NoError(t, other.Close())
+		<-done
+		link.cut(nil)
+	})
+}
+
 // TestStallBacksOff: silence that is the publisher's own is asked about less and less often,
 // and not at all if that is switched off or the track is made here.
 func TestStallBacksOff(t *testing.T) {
@@ -72,9 +101,8 @@ func TestStallBacksOff(t *testing.T) {
 			go func() { _, _ = g.NextFrame(t.Context()) }()
 			time.Sleep(30 * time.Minute)
 			synctest.Wait()
-			link.mu.Lock()
-			require.InDelta(t, c.asked, len(link.asked), 1)
-			link.mu.Unlock()
+			asked, _ := link.log()
+			require.InDelta(t, c.asked, len(asked), 1)
 			require.Equal(t, 1, tp.Demand().Readers, "no subscription is left behind")
 			fillGroup(t, open, 1, 2)
 			wholeGroup(t, tp, 2, 1)
