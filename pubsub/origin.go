@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -20,9 +21,21 @@ const DefaultBudget = 64 << 20
 const maxIdentity = 1 << 53
 
 // OriginOptions are the knobs of an Origin. The zero value works.
+//
+// Identity and FirstSequence hand a publication from one process to the next, so that
+// readers take the two for one publisher. The rules, of which a relay checks none:
+//
+//   - the same Identity, paths, track names and TrackInfo;
+//   - FirstSequence is [Origin.NextSequence] of the old origin, read when its last groups
+//     were closed: a sequence that was used already is skipped by readers, or worse;
+//   - the new session is there before the old one is closed (moq-lite.md §7.3): else
+//     the broadcast is retracted in between, and readers wait for it to come back.
+//
+// Two processes may also publish the same thing at the same time under one Identity, if
+// groups of the same sequence have the same frames: a reader may get either's, and half of
+// a group from each.
 type OriginOptions struct {
-	// Identity is the Hop ID, below 2^53. Zero, or a larger one: random. An identity that is
-	// used again needs a FirstSequence above everything published under it before.
+	// Identity is the Hop ID, below 2^53. Zero, or a larger one: random.
 	Identity uint64
 	// FirstSequence is where the numbering of local tracks begins, at most 2^62-2. More
 	// is cut to that.
@@ -78,6 +91,25 @@ func NewOriginWith(o OriginOptions) *Origin {
 // Identity returns the Hop ID: random, not zero, below 2^53, the same for the origin's
 // whole life (moq-lite.md §3.5).
 func (o *Origin) Identity() uint64 { return o.identity }
+
+// NextSequence returns a sequence above every one that tracks made here have used so far:
+// the FirstSequence of an origin that goes on under the same identity.
+func (o *Origin) NextSequence() uint64 {
+	o.mu.Lock()
+	locals := slices.Collect(maps.Values(o.locals))
+	o.mu.Unlock()
+	next := o.high.Load()
+	for _, b := range locals {
+		b.mu.Lock()
+		tracks := slices.Collect(maps.Values(b.tracks))
+		b.mu.Unlock()
+		for _, t := range tracks {
+			used, _ := t.numbering()
+			next = max(next, used)
+		}
+	}
+	return next
+}
 
 // Lookup returns the broadcast that serves path at present: the one announced here at
 // this very path, or what is behind the best route at the longest prefix that covers it.

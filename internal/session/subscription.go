@@ -236,7 +236,7 @@ func (sub *subscription) follow(stream transport.Stream) error {
 				return nil
 			}
 		case demand.Readers > 0 && stream != nil:
-			err = sub.update(stream, demand)
+			sub.update(stream, demand)
 		case demand.Readers > 0:
 			if stream, err = sub.open(sub.s.ctx, demand); err == nil {
 				sub.s.work.Go(listen)
@@ -272,15 +272,15 @@ func (sub *subscription) follow(stream transport.Stream) error {
 	}
 }
 
-// update sends SUBSCRIBE_UPDATE if the demand is not what the peer knows.
-func (sub *subscription) update(stream transport.Stream, demand pubsub.Demand) error {
+// update sends SUBSCRIBE_UPDATE if the demand is not what the peer knows. A peer that has
+// said all does not read it any more; what became of the stream its replies tell.
+func (sub *subscription) update(stream transport.Stream, demand pubsub.Demand) {
 	p := sub.wanted(demand)
 	if p == sub.params {
-		return nil
+		return
 	}
 	sub.tell(p)
-	_, err := stream.Write(wire.SubscribeUpdate{SubscribeParams: p}.Append(nil, sub.s.cfg.Version))
-	return err
+	_, _ = stream.Write(wire.SubscribeUpdate{SubscribeParams: p}.Append(nil, sub.s.cfg.Version))
 }
 
 // readReplies reads START, END and DROP until the peer has said all; nil means that
