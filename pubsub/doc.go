@@ -21,7 +21,8 @@
 //	}
 //
 // [Origin.Follow] is the durable form of a subscription: it waits for the broadcast,
-// subscribes, and does so again after every loss, telling exactly what was lost.
+// subscribes, and does so again after every loss, from the live edge or from where it
+// was, telling exactly what was lost. [BroadcastConsumer.Fetch] reads a single group.
 //
 // # Where broadcasts come from
 //
