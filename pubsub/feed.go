@@ -89,16 +89,21 @@ func (f *Feed) Attach(r Route) (*Requests, error) {
 // Next returns the next request for a track below any of the feed's routes. It ends with
 // ctx.Err(), or after Close with its cause.
 func (f *Feed) Next(ctx context.Context) (*Request, error) {
+	return takeNext(ctx, f, &f.queue, &f.bell)
+}
+
+// takeNext waits for the next entry of one of the feed's queues, with its bell.
+func takeNext[T any](ctx context.Context, f *Feed, queue *[]*T, b *bell) (*T, error) {
 	var s sleeper
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		f.mu.Lock()
-		if len(f.queue) > 0 {
-			q := f.queue[0]
-			f.queue[0] = nil
-			f.queue = f.queue[1:]
+		if list := *queue; len(list) > 0 {
+			q := list[0]
+			list[0] = nil
+			*queue = list[1:]
 			f.mu.Unlock()
 			return q, nil
 		}
@@ -107,11 +112,11 @@ func (f *Feed) Next(ctx context.Context) (*Request, error) {
 			f.mu.Unlock()
 			return nil, err
 		}
-		f.bell.add(&s)
+		b.add(&s)
 		f.mu.Unlock()
 		if err := s.wait(ctx, nil); err != nil {
 			f.mu.Lock()
-			f.bell.remove(&s)
+			b.remove(&s)
 			f.mu.Unlock()
 			return nil, err
 		}

@@ -43,33 +43,7 @@ func (f *Feed) AnswerFetches() {
 // NextFetch returns the next group that is wanted from any of the feed's routes, after
 // [Feed.AnswerFetches]. It ends as [Feed.Next] does.
 func (f *Feed) NextFetch(ctx context.Context) (*FetchRequest, error) {
-	var s sleeper
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		f.mu.Lock()
-		if len(f.fetches) > 0 {
-			q := f.fetches[0]
-			f.fetches[0] = nil
-			f.fetches = f.fetches[1:]
-			f.mu.Unlock()
-			return q, nil
-		}
-		if f.closed {
-			err := f.err
-			f.mu.Unlock()
-			return nil, err
-		}
-		f.fetchBell.add(&s)
-		f.mu.Unlock()
-		if err := s.wait(ctx, nil); err != nil {
-			f.mu.Lock()
-			f.fetchBell.remove(&s)
-			f.mu.Unlock()
-			return nil, err
-		}
-	}
+	return takeNext(ctx, f, &f.fetches, &f.fetchBell)
 }
 
 // Path returns the broadcast's path.

@@ -151,7 +151,7 @@ func (o *Origin) Follow(path, track string, opts FollowOptions) *Follower {
 	}
 	f := &Follower{
 		origin: o, path: path, track: track, bad: err, turn: make(chan struct{}, 1),
-		cursor: o.announcements(path, 0, true), opts: opts.SubscribeOptions.copied(),
+		cursor: o.announcements(path, 0, true), opts: opts.copied(),
 		resume: opts.Resume, edge: math.MaxUint64, within: max(opts.Within, 0), stall: max(opts.Stall, 0),
 	}
 	if opts.Stall == 0 {

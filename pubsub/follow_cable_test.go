@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -198,6 +199,39 @@ func source(t testing.TB, keep time.Duration) (*Origin, *TrackProducer) {
 	t.Helper()
 	o := NewOrigin()
 	return o, newTestTrack(t, o, keep)
+}
+
+// scene is a Follower in the middle of a group: it has read two frames of group 1.
+type scene struct {
+	pub  *Origin
+	tp   *TrackProducer
+	o    *Origin
+	link *cable
+	f    *Follower
+	open *GroupProducer
+	g    *GroupConsumer
+}
+
+func newScene(t testing.TB, opts FollowOptions) *scene {
+	t.Helper()
+	s := &scene{o: NewOrigin()}
+	s.pub, s.tp = source(t, time.Hour)
+	s.link = plug(t, s.pub, s.o, 7)
+	s.f = s.o.Follow("b", "t", opts)
+	var err error
+	s.open, err = s.tp.CreateGroup(1)
+	require.NoError(t, err)
+	fillGroup(t, s.open, 0, 2)
+	s.g = next(t, s.f, 1)
+	readFrames(t, s.g, 0, 2)
+	synctest.Wait()
+	return s
+}
+
+// end leaves nothing behind in a bubble.
+func (s *scene) end() {
+	_ = s.f.Close()
+	s.link.cut(nil)
 }
 
 // fillGroup appends frames to a group, 10 ms apart; a group takes a second.

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"io"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -46,7 +47,7 @@ func TestFollowGapsLeaveOutWhatCame(t *testing.T) {
 			3,
 		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		inBubble(t, c.name, func(t *testing.T) {
 			o := NewOrigin()
 			f := follow(t, o, FollowOptions{})
 			l := connect(t, o, []uint64{5}, serving(t, c.first))
@@ -84,7 +85,7 @@ func TestFollowLossBeforeTheEnd(t *testing.T) {
 		{"another publisher", []part{{3, 1, "."}}, []uint64{9}, nil, 20, SubscribeOptions{}, 0},
 		{"another numbering", []part{{3, 1, ""}, {4, 1, "."}}, []uint64{0}, nil, 4, SubscribeOptions{}, 0},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		inBubble(t, c.name, func(t *testing.T) {
 			o := NewOrigin()
 			f := follow(t, o, FollowOptions{SubscribeOptions: c.opts})
 			l := connect(t, o, []uint64{5}, serving(t, c.first))
@@ -109,16 +110,18 @@ func TestFollowLossBeforeTheEnd(t *testing.T) {
 
 // TestFollowGoesOnBehindALostEnd: with a higher End the gap begins where the count ended.
 func TestFollowGoesOnBehindALostEnd(t *testing.T) {
-	o := NewOrigin()
-	f := follow(t, o, FollowOptions{SubscribeOptions: SubscribeOptions{End: ptr(9)}})
-	l := connect(t, o, []uint64{5}, serving(t, []part{{3, 1, "."}}))
-	handOut(t, f, 1)
-	<-l.served
-	l.cut(errLost)
-	connect(t, o, []uint64{5}, serving(t, []part{{20, 1, "."}}))
-	finish(t, f)
-	require.Equal(t, uint64(6), f.State().LostGroups)
-	require.NoError(t, f.Update(SubscribeOptions{}))
-	require.Equal(t, []Gap{{First: 10, Last: 19, Cause: errLost}}, handOut(t, f, 1)[0].Gaps())
-	require.Equal(t, uint64(16), f.State().LostGroups)
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		f := follow(t, o, FollowOptions{SubscribeOptions: SubscribeOptions{End: ptr(9)}})
+		l := connect(t, o, []uint64{5}, serving(t, []part{{3, 1, "."}}))
+		handOut(t, f, 1)
+		<-l.served
+		l.cut(errLost)
+		connect(t, o, []uint64{5}, serving(t, []part{{20, 1, "."}}))
+		finish(t, f)
+		require.Equal(t, uint64(6), f.State().LostGroups)
+		require.NoError(t, f.Update(SubscribeOptions{}))
+		require.Equal(t, []Gap{{First: 10, Last: 19, Cause: errLost}}, handOut(t, f, 1)[0].Gaps())
+		require.Equal(t, uint64(16), f.State().LostGroups)
+	})
 }

@@ -14,37 +14,27 @@ func TestStallIsRenewed(t *testing.T) {
 	for name, within := range map[string]bool{"between groups": false, "within a group": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				pub, tp := source(t, time.Hour)
-				o := NewOrigin()
-				link := plug(t, pub, o)
-				f := o.Follow("b", "t", FollowOptions{Stall: 5 * time.Second})
-				defer f.Close()
-				g1, err := tp.CreateGroup(1)
-				require.NoError(t, err)
-				fillGroup(t, g1, 0, 2)
-				g := next(t, f, 1)
-				readFrames(t, g, 0, 2)
-				synctest.Wait()
-				link.stall()
-				fillGroup(t, g1, 2, 4)
-				require.NoError(t, g1.Close())
-				wholeGroup(t, tp, 2, 1)
+				s := newScene(t, FollowOptions{Stall: 5 * time.Second})
+				s.link.stall()
+				fillGroup(t, s.open, 2, 4)
+				require.NoError(t, s.open.Close())
+				wholeGroup(t, s.tp, 2, 1)
 				began := time.Now()
 				if within {
-					readFrames(t, g, 2, 2)
+					readFrames(t, s.g, 2, 2)
 				} else {
-					next(t, f, 2)
-					readFrames(t, g, 2, 2)
+					next(t, s.f, 2)
+					readFrames(t, s.g, 2, 2)
 				}
 				require.LessOrEqual(t, time.Since(began), 11*time.Second)
-				requireEnd(t, g)
+				requireEnd(t, s.g)
 				if within {
-					next(t, f, 2)
+					next(t, s.f, 2)
 				}
-				require.Equal(t, uint64(1), f.State().Losses)
-				require.ErrorIs(t, f.State().Err, errSilent)
-				require.Zero(t, f.State().LostGroups)
-				link.cut(nil)
+				require.Equal(t, uint64(1), s.f.State().Losses)
+				require.ErrorIs(t, s.f.State().Err, errSilent)
+				require.Zero(t, s.f.State().LostGroups)
+				s.end()
 			})
 		})
 	}
@@ -53,29 +43,20 @@ func TestStallIsRenewed(t *testing.T) {
 // TestStallWakesReaders: whoever sleeps within the group hears at once that it goes on.
 func TestStallWakesReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pub, tp := source(t, time.Hour)
-		o := NewOrigin()
-		link := plug(t, pub, o)
-		f := o.Follow("b", "t", FollowOptions{Stall: 5 * time.Second})
-		g1, err := tp.CreateGroup(1)
-		require.NoError(t, err)
-		fillGroup(t, g1, 0, 2)
-		g := next(t, f, 1)
-		readFrames(t, g, 0, 2)
-		other := subscribe(t, o, SubscribeOptions{}) // the old subscription is not ended
-		done := background(t.Context(), f)
+		s := newScene(t, FollowOptions{Stall: 5 * time.Second})
+		other := subscribe(t, s.o, SubscribeOptions{}) // the old subscription is not ended
+		done := background(t.Context(), s.f)
 		synctest.Wait()
-		link.stall()
-		fillGroup(t, g1, 2, 3)
+		s.link.stall()
+		fillGroup(t, s.open, 2, 3)
 		time.Sleep(2 * time.Second) // so that the timers of the two differ
 		began := time.Now()
-		readFrames(t, g, 2, 1)
-		require.Equal(t, 1, int(f.State().Losses))
+		readFrames(t, s.g, 2, 1)
+		require.Equal(t, 1, int(s.f.State().Losses))
 		require.Less(t, time.Since(began), 8500*time.Millisecond, "with the renewal, 10 s after the start")
-		require.NoError(t, f.Close())
 		require.NoError(t, other.Close())
+		s.end()
 		<-done
-		link.cut(nil)
 	})
 }
 
@@ -87,28 +68,18 @@ func TestStallBacksOff(t *testing.T) {
 		asked int
 	}{{0, 6}, {-1, 1}, {time.Minute, 5}} {
 		synctest.Test(t, func(t *testing.T) {
-			pub, tp := source(t, time.Hour)
-			o := NewOrigin()
-			link := plug(t, pub, o)
-			f := o.Follow("b", "t", FollowOptions{Stall: c.stall})
-			defer f.Close()
-			open, err := tp.CreateGroup(1)
-			require.NoError(t, err)
-			fillGroup(t, open, 0, 1)
-			g := next(t, f, 1)
-			readFrames(t, g, 0, 1)
-			done := background(t.Context(), f)
-			go func() { _, _ = g.NextFrame(t.Context()) }()
+			s := newScene(t, FollowOptions{Stall: c.stall})
+			done := background(t.Context(), s.f)
+			go func() { _, _ = s.g.NextFrame(t.Context()) }()
 			time.Sleep(30 * time.Minute)
 			synctest.Wait()
-			asked, _ := link.log()
+			asked, _ := s.link.log()
 			require.InDelta(t, c.asked, len(asked), 1)
-			require.Equal(t, 1, tp.Demand().Readers, "no subscription is left behind")
-			fillGroup(t, open, 1, 2)
-			wholeGroup(t, tp, 2, 1)
+			require.Equal(t, 1, s.tp.Demand().Readers, "no subscription is left behind")
+			fillGroup(t, s.open, 2, 3)
+			wholeGroup(t, s.tp, 2, 1)
 			require.NoError(t, <-done)
-			require.NoError(t, g.Close())
-			link.cut(nil)
+			s.end()
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -102,10 +102,7 @@ func (f *Follower) deliver() (*GroupConsumer, error) {
 	if o.restarted {
 		f.restart(o)
 	}
-	gaps := f.gaps
-	for _, gap := range o.gaps {
-		gaps = append(gaps, gap)
-	}
+	gaps := append(f.gaps, o.gaps...)
 	f.gaps, o.gaps = nil, nil
 	f.count(gaps)
 	f.position.advance(o)

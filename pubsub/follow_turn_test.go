@@ -11,42 +11,33 @@ import (
 )
 
 // cutUnderTwo has one reader wait for a group and another within one, and loses the link.
-func cutUnderTwo(t *testing.T, opts FollowOptions, then func(o *Origin, pub *Origin, tp *TrackProducer, cut *GroupProducer, rest <-chan error)) {
+func cutUnderTwo(t *testing.T, opts FollowOptions, then func(open *GroupProducer, rest <-chan error)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		pub, tp := source(t, time.Hour)
-		o := NewOrigin()
-		link := plug(t, pub, o)
-		f := o.Follow("b", "t", opts)
-		cut, err := tp.CreateGroup(1)
-		require.NoError(t, err)
-		fillGroup(t, cut, 0, 2)
-		g := next(t, f, 1)
-		readFrames(t, g, 0, 2)
-		done := background(t.Context(), f)
+		s := newScene(t, opts)
+		done := background(t.Context(), s.f)
 		synctest.Wait()
 		rest := make(chan error, 1)
 		go func() {
-			_, err := g.NextFrame(t.Context())
+			_, err := s.g.NextFrame(t.Context())
 			rest <- err
 		}()
 		synctest.Wait()
-		link.cut(errLost)
+		s.link.cut(errLost)
 		synctest.Wait()
-		link = plug(t, pub, o)
-		then(o, pub, tp, cut, rest)
-		require.NoError(t, f.Close())
+		s.link = plug(t, s.pub, s.o)
+		then(s.open, rest)
+		s.end()
 		<-done
-		link.cut(nil)
 	})
 }
 
 // TestTurnWakesTheOther: what one reader brings for another wakes that one, although nobody
 // gives up the turn.
 func TestTurnWakesTheOther(t *testing.T) {
-	cutUnderTwo(t, FollowOptions{Resume: ResumeLast, Stall: -1}, func(_, _ *Origin, _ *TrackProducer, cut *GroupProducer, rest <-chan error) {
+	cutUnderTwo(t, FollowOptions{Resume: ResumeLast, Stall: -1}, func(open *GroupProducer, rest <-chan error) {
 		synctest.Wait()
-		fillGroup(t, cut, 2, 3)
+		fillGroup(t, open, 2, 3)
 		synctest.Wait()
 		require.Len(t, rest, 1)
 		require.NoError(t, <-rest)
@@ -57,9 +48,9 @@ func TestTurnWakesTheOther(t *testing.T) {
 // another reader waits for the next group all the time.
 func TestTurnIsGivenToWhoAsks(t *testing.T) {
 	for _, resume := range []Resume{ResumeLast, ResumeLive} {
-		cutUnderTwo(t, FollowOptions{Resume: resume, Stall: -1}, func(_, _ *Origin, _ *TrackProducer, cut *GroupProducer, rest <-chan error) {
+		cutUnderTwo(t, FollowOptions{Resume: resume, Stall: -1}, func(open *GroupProducer, rest <-chan error) {
 			synctest.Wait()
-			cut.Abort(moqerr.StreamApplication)
+			open.Abort(moqerr.StreamApplication)
 			time.Sleep(3 * time.Second)
 			require.Len(t, rest, 1)
 			var gap *moqerr.GapError

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,12 @@ func expired() context.Context {
 	ctx, cancel := context.WithTimeout(bg, time.Millisecond)
 	_ = cancel
 	return ctx
+}
+
+// inBubble runs a subtest on virtual time.
+func inBubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
 func ptr(v uint64) *uint64 { return &v }

@@ -208,7 +208,7 @@ func TestFollowOverALoss(t *testing.T) {
 	} {
 		// The way back is there before the loss is noticed, or comes after it.
 		for _, noticed := range []bool{false, true} {
-			t.Run(fmt.Sprint(c.name, noticed), func(t *testing.T) {
+			inBubble(t, fmt.Sprint(c.name, noticed), func(t *testing.T) {
 				o := NewOrigin()
 				f := follow(t, o, FollowOptions{})
 				l := connect(t, o, c.source[0], serving(t, c.first))
@@ -301,7 +301,7 @@ func TestFollowTwoLosses(t *testing.T) {
 // once, or named by exactly one gap.
 func TestFollowIsExact(t *testing.T) {
 	for seed := range uint64(150) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { followRandom(t, rand.New(rand.NewPCG(seed, 1))) })
+		inBubble(t, fmt.Sprint(seed), func(t *testing.T) { followRandom(t, rand.New(rand.NewPCG(seed, 1))) })
 	}
 }
 
