@@ -48,15 +48,31 @@ func (c *BroadcastConsumer) Fetch(ctx context.Context, track string, group uint6
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	got, q, err := c.askFetch(track, group, o)
+	if q == nil {
+		return got, err
+	}
+	select {
+	case <-q.done:
+		return q.consumer, q.err
+	case <-ctx.Done():
+		q.takeBack()
+		return nil, ctx.Err()
+	}
+}
+
+// askFetch returns the group if it is here, else the request for it.
+func (c *BroadcastConsumer) askFetch(track string, group uint64, o FetchOptions) (*GroupConsumer, *FetchRequest, error) {
 	o = o.filled()
 	r := c.route
 	if r.local == nil {
-		return r.requests.fetch(ctx, trackKey{c.path, track}, group, o)
+		return r.requests.fetch(trackKey{c.path, track}, group, o)
 	}
 	if r.dead.Load() {
-		return nil, streamError(moqerr.StreamUnroutable)
+		return nil, nil, streamError(moqerr.StreamUnroutable)
 	}
-	return r.local.fetch(track, group, o)
+	got, err := r.local.fetch(track, group, o)
+	return got, nil, err
 }
 
 // fetch finds a group of a track made here.

@@ -128,39 +128,35 @@ func (q *FetchRequest) answer(c *GroupConsumer, err error) bool {
 
 func (q *FetchRequest) abandon() { q.leave.Do(func() { close(q.left) }) }
 
+// takeBack ends the wait for an answer, or what has come of it.
+func (q *FetchRequest) takeBack() {
+	q.abandon()
+	if !q.answer(nil, moqerr.ErrClosed) && q.consumer != nil {
+		q.consumer.release()
+	}
+}
+
 // fetch looks into the running track, and else asks the supplier.
-func (h *Requests) fetch(ctx context.Context, key trackKey, group uint64, o FetchOptions) (*GroupConsumer, error) {
+func (h *Requests) fetch(key trackKey, group uint64, o FetchOptions) (*GroupConsumer, *FetchRequest, error) {
 	f := h.feed
 	f.mu.Lock()
 	if h.closed {
 		err := h.refusal()
 		f.mu.Unlock()
-		return nil, err
+		return nil, nil, err
 	}
 	running := h.tracks[key].track
 	f.mu.Unlock()
 	if running != nil {
 		if c := running.fetch(group, o); c != nil {
-			return c, nil
+			return c, nil, nil
 		}
 	}
 	q := &FetchRequest{requests: h, key: key, group: group, opts: o, done: make(chan struct{}), left: make(chan struct{})}
 	if err := q.ask(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	select {
-	case <-q.done:
-		return q.consumer, q.err
-	case <-ctx.Done():
-	}
-	q.abandon()
-	if q.answer(nil, ctx.Err()) {
-		return nil, ctx.Err()
-	}
-	if q.consumer != nil {
-		q.consumer.release()
-	}
-	return nil, ctx.Err()
+	return nil, q, nil
 }
 
 // ask puts the request into the feed's queue.

@@ -122,13 +122,15 @@ type Follower struct {
 	filling   bool         // what the running subscription does not bring is fetched
 	cause     error        // of the loss that was not told wholly yet
 	begun     time.Time    // when the running subscription was
-	vague     int          // fetches in a row that failed without a reason
-	edge      uint64       // what lies above it is no matter of that loss
-	horizon   uint64       // what lies below it is further back than within
-	gaps      []Gap        // not told yet
-	told      uint64       // what is missing below it was told
-	end       uint64       // what the running subscription ends with; if atEnd
-	brokenOff *Gap         // where the old numbering broke off
+	pending   *pending
+	absent    uint64 // what is missing below it, from told on, nobody has
+	vague     int    // fetches in a row that failed without a reason
+	edge      uint64 // what lies above it is no matter of that loss
+	horizon   uint64 // what lies below it is further back than within
+	gaps      []Gap  // not told yet
+	told      uint64 // what is missing below it was told
+	end       uint64 // what the running subscription ends with; if atEnd
+	brokenOff *Gap   // where the old numbering broke off
 	watch     watchdog
 
 	mu sync.Mutex
@@ -216,7 +218,10 @@ func (f *Follower) Update(o SubscribeOptions) error {
 	f.mu.Unlock()
 	switch {
 	case sub != nil:
-		_ = sub.Update(made.options(o)) // one that was lost just now does not matter
+		if made.start != nil {
+			o = made.options(o)
+		}
+		_ = sub.Update(o) // one that was lost just now does not matter
 	case asked != nil:
 		asked.update(o)
 	}
@@ -254,6 +259,13 @@ func (f *Follower) Close() error {
 	if sub != nil {
 		_ = sub.Close()
 	}
+	f.turn <- struct{}{} // whoever had it has seen the end
+	f.dropFetch()
+	for _, o := range f.queue {
+		o.leave()
+	}
+	f.queue = nil
+	f.leave()
 	return nil
 }
 

@@ -27,6 +27,7 @@ type cable struct {
 
 	mu    sync.Mutex
 	whole bool               // groups come whole, as on lite-05
+	delay time.Duration      // of a fetch
 	asked []SubscribeOptions // what was subscribed to
 	fetch []string           // what was fetched
 	dead  context.CancelFunc // makes the running subscription silent
@@ -154,7 +155,9 @@ func (c *cable) serve(q *FetchRequest) {
 	o := q.Options()
 	c.mu.Lock()
 	c.fetch = append(c.fetch, fmt.Sprintf("%d/%d", q.Group(), o.FirstFrame))
+	delay := c.delay
 	c.mu.Unlock()
+	time.Sleep(delay)
 	b, err := c.from.Lookup("b", 0)
 	if err != nil {
 		q.Reject(err)

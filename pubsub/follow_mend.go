@@ -77,6 +77,7 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 		c, err := f.fetch(ctx, o.sequence, from)
 		switch {
 		case err == nil:
+			f.vague = 0
 			o.tried = from + 1
 			o.goOnWith(c.g, c)
 			return nil
@@ -93,11 +94,7 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 func (f *Follower) fill(ctx context.Context) error {
 	from, limit := f.missing()
 	if f.filling && limit > f.horizon {
-		first := max(from, f.horizon)
-		c, err := f.find(ctx, first)
-		if err == nil && c == nil {
-			c, err = f.search(ctx, first, limit)
-		}
+		c, err := f.firstOf(ctx, max(from, f.horizon), limit)
 		if err != nil {
 			return f.unsure(ctx, err)
 		}
@@ -115,9 +112,25 @@ func (f *Follower) fill(ctx context.Context) error {
 	return nil
 }
 
+// firstOf fetches the first group from first on, and below limit, that can be had; nil if
+// there is none. What it has found missing is remembered, should it be interrupted.
+func (f *Follower) firstOf(ctx context.Context, first, limit uint64) (*GroupConsumer, error) {
+	if f.absent <= first {
+		c, err := f.find(ctx, first)
+		if c != nil || err != nil {
+			return c, err
+		}
+		f.absent = first + 1
+	}
+	return f.search(ctx, limit)
+}
+
 // find fetches a group, whole; nil if nobody has it, or if it is too far back.
 func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error) {
 	c, err := f.fetch(ctx, seq, 0)
+	if err == nil {
+		f.vague = 0
+	}
 	switch {
 	case err == nil && f.tooFar(f.subscribed(), c.g):
 		return nil, c.Close()
@@ -127,43 +140,78 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 	return nil, nil
 }
 
-// search finds the lowest group between missing and limit, both excluded, that can be had.
-// Groups are kept from some one on, so that a few tries tell.
-func (f *Follower) search(ctx context.Context, missing, limit uint64) (found *GroupConsumer, err error) {
-	for limit-missing > 1 {
-		middle := missing + (limit-missing)/2
+// search finds the lowest group from absent on, and below limit, that can be had. Groups are
+// kept from some one on, so that a few tries tell.
+func (f *Follower) search(ctx context.Context, limit uint64) (found *GroupConsumer, err error) {
+	for f.absent < limit {
+		middle := f.absent + (limit-f.absent)/2
 		c, err := f.find(ctx, middle)
-		if err != nil {
+		switch {
+		case err != nil:
 			if found != nil {
 				found.release()
 			}
 			return nil, err
+		case c == nil:
+			f.absent = middle + 1
+		default:
+			if found != nil {
+				found.release()
+			}
+			found, limit = c, middle
 		}
-		if c == nil {
-			missing = middle
-			continue
-		}
-		if found != nil {
-			found.release()
-		}
-		found, limit = c, middle
 	}
 	return found, nil
 }
 
+// pending is a fetch that was not answered yet. It goes on between calls, so that those with
+// short contexts get there too.
+type pending struct {
+	broadcast *BroadcastConsumer
+	group     uint64
+	frame     int
+	request   *FetchRequest
+	since     time.Time
+}
+
 // fetch reads a group from where the running subscription comes from.
 func (f *Follower) fetch(ctx context.Context, seq uint64, frame int) (*GroupConsumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchPatience)
-	defer cancel()
-	defer context.AfterFunc(f.life, cancel)()
-	f.mu.Lock()
-	priority := f.opts.Priority
-	f.mu.Unlock()
-	c, err := f.broadcast.Fetch(ctx, f.track, seq, FetchOptions{Priority: priority, FirstFrame: frame})
-	if err == nil {
-		f.vague = 0
+	p := f.pending
+	if p == nil || p.broadcast != f.broadcast || p.group != seq || p.frame != frame {
+		f.dropFetch()
+		f.mu.Lock()
+		o := FetchOptions{Priority: f.opts.Priority, FirstFrame: frame}
+		f.mu.Unlock()
+		c, q, err := f.broadcast.askFetch(f.track, seq, o)
+		if q == nil {
+			return c, err
+		}
+		p = &pending{f.broadcast, seq, frame, q, time.Now()}
+		f.pending = p
 	}
-	return c, err
+	patience := time.NewTimer(time.Until(p.since.Add(fetchPatience)))
+	defer patience.Stop()
+	select {
+	case <-p.request.done:
+		f.pending = nil
+		return p.request.consumer, p.request.err
+	case <-patience.C:
+		f.dropFetch()
+		return nil, streamError(moqerr.StreamControlTimeout)
+	case <-f.life.Done():
+		f.dropFetch()
+		return nil, moqerr.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// dropFetch takes back what was asked for and is not wanted any more.
+func (f *Follower) dropFetch() {
+	if f.pending != nil {
+		f.pending.request.takeBack()
+		f.pending = nil
+	}
 }
 
 // maxVague is how many fetches in a row may fail for reasons that may pass.
@@ -173,15 +221,12 @@ const maxVague = 3
 // the group's source, or a session that died, says something else.
 func (f *Follower) final(err error) bool {
 	var reset *moqerr.StreamError
-	switch {
-	case errors.As(err, &reset):
-	case errors.Is(err, context.DeadlineExceeded):
-		return true
-	default:
+	if !errors.As(err, &reset) {
 		return false
 	}
 	switch reset.Code {
-	case moqerr.StreamNotFound, moqerr.StreamOld, moqerr.StreamEvicted, moqerr.StreamTooFarBehind:
+	case moqerr.StreamNotFound, moqerr.StreamOld, moqerr.StreamEvicted, moqerr.StreamTooFarBehind,
+		moqerr.StreamControlTimeout:
 		f.vague = 0
 		return true
 	}

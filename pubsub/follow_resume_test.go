@@ -246,3 +246,45 @@ func TestFollowAnotherPublisher(t *testing.T) {
 		s.end()
 	})
 }
+
+// TestResumeByShortCalls: a reader with calls shorter than any fetch loses nothing that can
+// be had.
+func TestResumeByShortCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		pub, tp := source(t, 5500*time.Millisecond)
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast, SubscribeOptions: SubscribeOptions{MaxAge: LiveOnly}})
+		wholeGroup(t, tp, 0, 1)
+		next(t, f, 0)
+		synctest.Wait()
+		link.cut(errLost)
+		for seq := uint64(1); seq < 30; seq++ {
+			wholeGroup(t, tp, seq, 2)
+		}
+		link = plug(t, pub, o)
+		link.mu.Lock()
+		link.delay = 50 * time.Millisecond
+		link.mu.Unlock()
+		var got []uint64
+		var gaps []Gap
+		for len(got) == 0 || got[len(got)-1] != 29 {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			g, err := f.NextGroup(ctx)
+			cancel()
+			if err != nil {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				continue
+			}
+			got, gaps = append(got, g.Sequence()), append(gaps, g.Gaps()...)
+			readFrames(t, g, 0, 2)
+			requireEnd(t, g)
+		}
+		require.Equal(t, []uint64{23, 24, 25, 26, 27, 28, 29}, got)
+		require.Equal(t, []Gap{{First: 1, Last: 22, Cause: errLost}}, gaps)
+		_, fetched := link.log()
+		require.Less(t, len(fetched), 20, "%v", fetched)
+		require.NoError(t, f.Close())
+		link.cut(nil)
+	})
+}

@@ -137,7 +137,7 @@ func (f *Follower) restart(o *openGroup) {
 	f.position = position{known: true, source: f.source, top: o.sequence}
 	f.gaps = []Gap{*gap}
 	f.brokenOff, f.cause, f.filling, f.foreign = nil, nil, false, false
-	f.told, f.horizon, f.edge = 0, 0, math.MaxUint64
+	f.told, f.horizon, f.absent, f.edge = 0, 0, 0, math.MaxUint64
 	f.watch.seen = progress{}
 }
 
