@@ -48,7 +48,7 @@ type FollowOptions struct {
 	Resume Resume
 
 	// Within bounds how far back ResumeLast goes: a group counts as lost if it begins more
-	// than that before the newest frame, by presentation time. While a publisher is silent
+	// than that before the newest frame that is here, by presentation time. While a publisher is silent
 	// its track does not grow old. Zero: as far as anything is kept.
 	Within time.Duration
 
@@ -123,14 +123,15 @@ type Follower struct {
 	cause     error        // of the loss that was not told wholly yet
 	begun     time.Time    // when the running subscription was
 	pending   *pending
-	absent    uint64 // what is missing below it, from told on, nobody has
-	vague     int    // fetches in a row that failed without a reason
-	edge      uint64 // what lies above it is no matter of that loss
-	horizon   uint64 // what lies below it is further back than within
-	gaps      []Gap  // not told yet
-	told      uint64 // what is missing below it was told
-	end       uint64 // what the running subscription ends with; if atEnd
-	brokenOff *Gap   // where the old numbering broke off
+	found     *GroupConsumer // the lowest group above absent that was found so far
+	absent    uint64         // what is missing below it, from told on, nobody has
+	vague     int            // fetches in a row that failed without a reason
+	edge      uint64         // what lies above it is no matter of that loss
+	horizon   uint64         // what lies below it is further back than within
+	gaps      []Gap          // not told yet
+	told      uint64         // what is missing below it was told
+	end       uint64         // what the running subscription ends with; if atEnd
+	brokenOff *Gap           // where the old numbering broke off
 	watch     watchdog
 
 	mu sync.Mutex
@@ -261,6 +262,7 @@ func (f *Follower) Close() error {
 	}
 	f.turn <- struct{}{} // whoever had it has seen the end
 	f.dropFetch()
+	f.dropFound()
 	for _, o := range f.queue {
 		o.leave()
 	}

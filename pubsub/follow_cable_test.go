@@ -92,6 +92,9 @@ func (c *cable) cut(err error) {
 func (c *cable) subscribe(q *Request) {
 	d := q.Demand()
 	o := SubscribeOptions{Priority: d.Priority, MaxAge: d.MaxAge, Start: d.Start, FirstFrame: d.FirstFrame, End: d.End}
+	if d.MaxAge == 0 {
+		o.MaxAge = LiveOnly
+	}
 	c.mu.Lock()
 	c.asked = append(c.asked, o)
 	ctx, dead := context.WithCancel(c.ctx)

@@ -57,6 +57,11 @@ func (f *Follower) hole() bool {
 
 // mendNext deals with the lowest thing that was missed.
 func (f *Follower) mendNext(ctx context.Context) error {
+	if sub := f.subscribed(); f.within > 0 && f.filling && sub != nil {
+		if err := sub.edge(ctx, f.begun.Add(minPatience)); err != errTimer {
+			return f.unsure(ctx, err)
+		}
+	}
 	if o := f.position.firstCut(); o != nil {
 		if f.foreign {
 			f.abandon()
@@ -130,6 +135,13 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 	c, err := f.fetch(ctx, seq, 0)
 	if err == nil {
 		f.vague = 0
+		if f.within > 0 { // its time is that of its first frame
+			_, _ = c.ReadRaw(ctx, nil)
+			if ctx.Err() != nil {
+				c.release()
+				return nil, ctx.Err()
+			}
+		}
 	}
 	switch {
 	case err == nil && f.tooFar(f.subscribed(), c.g):
@@ -141,27 +153,34 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 }
 
 // search finds the lowest group from absent on, and below limit, that can be had. Groups are
-// kept from some one on, so that a few tries tell.
-func (f *Follower) search(ctx context.Context, limit uint64) (found *GroupConsumer, err error) {
+// kept from some one on, so that a few tries tell. What it found last is remembered too.
+func (f *Follower) search(ctx context.Context, limit uint64) (*GroupConsumer, error) {
+	if f.found != nil {
+		limit = min(limit, f.found.Sequence())
+	}
 	for f.absent < limit {
 		middle := f.absent + (limit-f.absent)/2
 		c, err := f.find(ctx, middle)
 		switch {
 		case err != nil:
-			if found != nil {
-				found.release()
-			}
 			return nil, err
 		case c == nil:
 			f.absent = middle + 1
 		default:
-			if found != nil {
-				found.release()
-			}
-			found, limit = c, middle
+			f.dropFound()
+			f.found, limit = c, middle
 		}
 	}
+	found := f.found
+	f.found = nil
 	return found, nil
+}
+
+func (f *Follower) dropFound() {
+	if f.found != nil {
+		f.found.release()
+		f.found = nil
+	}
 }
 
 // pending is a fetch that was not answered yet. It goes on between calls, so that those with

@@ -184,6 +184,7 @@ func TestFollowState(t *testing.T) {
 	require.Equal(t, FollowState{}, f.State())
 	l := connect(t, o, []uint64{5}, serving(t, []part{{0, 1, "."}}))
 	handOut(t, f, 1)
+	<-l.served
 	l.cut(errLost)
 	_, err := f.NextGroup(expired())
 	require.ErrorIs(t, err, context.DeadlineExceeded)

@@ -48,6 +48,9 @@ func (f *Follower) watchOver() {
 // look renews the subscription if nothing has come of it for too long.
 func (f *Follower) look(sub *TrackConsumer) {
 	w := &f.watch
+	if w.wait == 0 {
+		return
+	}
 	if now := sub.progress(); w.seen.behind(now) {
 		w.seen, w.since, w.wait = now, time.Now(), f.stall
 		f.patience.Store(int64(w.wait))
@@ -69,7 +72,7 @@ func (f *Follower) wakeUp(ctx context.Context, o *openGroup) error {
 	default:
 		return nil
 	}
-	if sub := f.subscribed(); sub != nil && f.watch.wait > 0 {
+	if sub := f.subscribed(); sub != nil {
 		f.look(sub)
 	}
 	if o.cut {
@@ -96,6 +99,20 @@ func (c *TrackConsumer) highest() uint64 {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	return max(c.t.next, 1) - 1
+}
+
+// edge waits until the newest timestamp is known, or for the deadline: errTimer. Else it
+// returns why the wait ended.
+func (c *TrackConsumer) edge(ctx context.Context, deadline time.Time) error {
+	t := c.t
+	_, err := c.read(ctx, func() step {
+		c.watch(true) // first: a frame written from here on rings
+		if _, known := t.cache.newest(); known || t.ended || t.bounded || !time.Now().Before(deadline) {
+			return step{err: errTimer}
+		}
+		return step{deadline: deadline}
+	})
+	return err
 }
 
 // behind reports whether g begins more than d before the newest frame.
