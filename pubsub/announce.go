@@ -13,7 +13,7 @@ type Announcement struct {
 	// Synced marks the end of the set that was present at the beginning. It carries
 	// nothing else.
 	Synced bool
-	Local  bool  // the broadcast is made here
+	Local  bool  // published by this very origin
 	Route  Route // how it is reached; Hops is empty for a local one
 	source uint64
 }
@@ -281,7 +281,7 @@ func (d delivered) replacedBy(now delivered) bool {
 }
 
 func (a *Announcement) describe(d delivered) {
-	a.source, a.Local = d.source, d.route.local != nil
+	a.source, a.Local = d.source, d.route.ours()
 	a.Route = d.route.value
 	if a.Local {
 		a.Route.Hops = []uint64{}

@@ -17,6 +17,7 @@ type broadcast struct {
 	// Guarded by mu.
 	tracks    map[string]*track
 	failed    map[string]error // tracks that were aborted and not made again
+	requests  *Requests        // of tracks that are missing; nil: nobody makes them
 	route     *route           // while announced
 	announced bool             // it was, at some time
 	closed    bool
@@ -56,33 +57,39 @@ func (p *BroadcastProducer) CreateTrack(name string, info TrackInfo) (*TrackProd
 	if err := checkTrack(name); err != nil {
 		return nil, err
 	}
-	info, err := info.filled()
+	t, old, err := p.b.create(name, info)
 	if err != nil {
 		return nil, err
 	}
-	b := p.b
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return nil, moqerr.ErrClosed
-	}
-	begin, old := b.origin.high.Load(), b.tracks[name]
-	if old != nil {
-		next, ended := old.numbering()
-		if !ended {
-			b.mu.Unlock()
-			return nil, moqerr.ErrDuplicate
-		}
-		begin = max(begin, next)
-	}
-	t := newTrack(b.origin, b, name, info, begin)
-	b.tracks[name] = t
-	delete(b.failed, name)
-	b.mu.Unlock()
 	if old != nil {
 		old.forget()
 	}
+	p.b.supply(t)
 	return &TrackProducer{t}, nil
+}
+
+// create makes a track. The caller forgets the ended one of that name, if there was one.
+func (b *broadcast) create(name string, info TrackInfo) (t, old *track, err error) {
+	if info, err = info.filled(); err != nil {
+		return nil, nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, nil, moqerr.ErrClosed
+	}
+	begin := b.origin.high.Load()
+	if old = b.tracks[name]; old != nil {
+		next, ended := old.numbering()
+		if !ended {
+			return nil, nil, moqerr.ErrDuplicate
+		}
+		begin = max(begin, next)
+	}
+	t = newTrack(b.origin, b, name, info, begin)
+	b.tracks[name] = t
+	delete(b.failed, name)
+	return t, old, nil
 }
 
 // numbering returns the first unused sequence and whether the track has ended.
@@ -133,6 +140,8 @@ func (p *BroadcastProducer) Close() error {
 		return nil
 	}
 	b.closed = true
+	requests := b.requests
+	b.requests = nil
 	tracks := make([]*track, 0, len(b.tracks))
 	for _, t := range b.tracks {
 		tracks = append(tracks, t)
@@ -140,6 +149,9 @@ func (p *BroadcastProducer) Close() error {
 	clear(b.failed)
 	b.mu.Unlock()
 	p.Unannounce()
+	if requests != nil {
+		requests.feed.Close(nil)
+	}
 	for _, t := range tracks {
 		t.finish(nil)
 		t.forget()
@@ -161,7 +173,7 @@ func (b *broadcast) ended(t *track, next uint64, err error) {
 	current := b.tracks[t.name] == t
 	if current {
 		delete(b.tracks, t.name)
-		if !b.closed {
+		if !b.closed && b.requests == nil {
 			b.failed[t.name] = err
 		}
 	}
@@ -181,20 +193,20 @@ func (b *broadcast) wrote(t *track) {
 	}
 }
 
-// subscribe finds a track made here.
-func (b *broadcast) subscribe(name string, o SubscribeOptions) (*TrackConsumer, error) {
+// find returns the track of that name, or who makes it, or the error that readers get.
+func (b *broadcast) find(name string) (*track, *Requests, error) {
 	b.mu.Lock()
-	t, err := b.tracks[name], b.failed[name]
-	b.mu.Unlock()
-	if err != nil {
-		return nil, err
+	defer b.mu.Unlock()
+	if b.requests != nil {
+		return nil, b.requests, nil
 	}
-	if t != nil {
-		if c, ok := t.subscribe(o); ok {
-			return c, nil
-		}
+	if t := b.tracks[name]; t != nil {
+		return t, nil, nil
 	}
-	return nil, streamError(moqerr.StreamNotFound)
+	if err := b.failed[name]; err != nil {
+		return nil, nil, err
+	}
+	return nil, nil, streamError(moqerr.StreamNotFound)
 }
 
 // BroadcastConsumer reads one broadcast. Its methods may be called concurrently. It needs
@@ -262,8 +274,18 @@ func (c *BroadcastConsumer) ask(track string, w *waiter) (*TrackConsumer, *Reque
 	if r.dead.Load() {
 		return nil, nil, streamError(moqerr.StreamUnroutable)
 	}
-	sub, err := r.local.subscribe(track, w.opts)
-	return sub, nil, err
+	t, missing, err := r.local.find(track)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case missing != nil:
+		return missing.ask(trackKey{c.path, track}, w)
+	}
+	sub, ok := t.subscribe(w.opts)
+	if !ok { // it was released just now
+		return nil, nil, streamError(moqerr.StreamNotFound)
+	}
+	return sub, nil, nil
 }
 
 // without returns list with one element taken out.

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/remoq/moq/moqerr"
@@ -17,6 +18,8 @@ type Feed struct {
 	// Guarded by mu.
 	routes map[*Requests]struct{} // attached, or with tracks that still run
 	queue  []*Request
+	asked  int // requests and fetches that are not answered
+	names  int // bytes of their names
 	closed bool
 	err    error // why
 	bell   bell
@@ -35,12 +38,13 @@ type slot struct {
 	track   *track
 }
 
-// Requests is one attached route. All methods may be called concurrently.
+// Requests is one attached or served route. All methods may be called concurrently.
 type Requests struct {
-	feed  *Feed
-	route *route
-	own   route // what route points to
-	alone bool  // the feed has no other route
+	feed      *Feed
+	route     *route     // nil: the broadcast's, and in no table
+	own       route      // what route points to
+	broadcast *broadcast // whose missing tracks these are; nil: a route's
+	alone     bool       // the feed has no other route
 
 	// Guarded by Feed.mu.
 	tracks map[trackKey]slot
@@ -56,22 +60,34 @@ func (o *Origin) Feed() *Feed {
 // Attach announces a route from elsewhere and returns the handle that answers what is
 // asked below it: a [Feed] of one route.
 func (o *Origin) Attach(r Route) (*Requests, error) {
-	h, err := o.Feed().Attach(r)
-	if h != nil {
-		h.alone = true
-	}
-	return h, err
+	return o.Feed().attach(r, &Requests{alone: true})
+}
+
+// Serve announces prefix as this origin's own and returns the handle that answers what is
+// asked at it or below it (moq-lite.md §4.3), so that broadcasts and tracks can be made
+// when somebody wants them. A broadcast of the origin goes before it at its own path, and
+// a longer prefix before a shorter one. Tracks that are accepted are numbered above all
+// closed ones, as those of a broadcast are. The error is a *moqerr.ConfigError for a prefix
+// that cannot be announced.
+//
+// A request that is not answered within 30 s fails with StreamControlTimeout, and one that
+// comes while 16,384 others wait with StreamInternal.
+func (o *Origin) Serve(prefix string) (*Requests, error) {
+	return o.Feed().attach(Route{Prefix: prefix}, &Requests{alone: true, own: route{served: true}})
 }
 
 // Attach adds a route to the origin's table. It fails with a *moqerr.ConfigError for a
 // route that cannot be: a bad prefix, more than 32 hops, a hop over 2^62-1, a chain through
 // this very origin or twice through another; or after Close with its cause.
-func (f *Feed) Attach(r Route) (*Requests, error) {
+func (f *Feed) Attach(r Route) (*Requests, error) { return f.attach(r, new(Requests)) }
+
+// attach fills in h, which is new, and announces it.
+func (f *Feed) attach(r Route, h *Requests) (*Requests, error) {
 	value, err := r.check(f.origin)
 	if err != nil {
 		return nil, err
 	}
-	h := &Requests{feed: f}
+	h.feed = f
 	h.own.origin, h.own.requests, h.own.value = f.origin, h, value
 	h.route = &h.own
 	f.mu.Lock()
@@ -89,11 +105,12 @@ func (f *Feed) Attach(r Route) (*Requests, error) {
 // Next returns the next request for a track below any of the feed's routes. It ends with
 // ctx.Err(), or after Close with its cause.
 func (f *Feed) Next(ctx context.Context) (*Request, error) {
-	return takeNext(ctx, f, &f.queue, &f.bell)
+	return takeNext(ctx, f, &f.queue, &f.bell, func(q *Request) { q.queued = false })
 }
 
-// takeNext waits for the next entry of one of the feed's queues, with its bell.
-func takeNext[T any](ctx context.Context, f *Feed, queue *[]*T, b *bell) (*T, error) {
+// takeNext waits for the next entry of one of the feed's queues, with its bell. It calls
+// taken with the lock held.
+func takeNext[T any](ctx context.Context, f *Feed, queue *[]*T, b *bell, taken func(*T)) (*T, error) {
 	var s sleeper
 	for {
 		if err := ctx.Err(); err != nil {
@@ -104,6 +121,7 @@ func takeNext[T any](ctx context.Context, f *Feed, queue *[]*T, b *bell) (*T, er
 			q := list[0]
 			list[0] = nil
 			*queue = list[1:]
+			taken(q)
 			f.mu.Unlock()
 			return q, nil
 		}
@@ -128,6 +146,15 @@ func takeNext[T any](ctx context.Context, f *Feed, queue *[]*T, b *bell) (*T, er
 // here, then the cause. Without one it is a retraction, as in [Requests.Close]. It may be
 // repeated; Next then returns the first cause, or [moqerr.ErrClosed].
 func (f *Feed) Close(cause error) {
+	refused := cause
+	if cause == nil {
+		refused = streamError(moqerr.StreamUnroutable)
+	}
+	f.close(cause, refused)
+}
+
+// close is Close with what those get who wait for an answer.
+func (f *Feed) close(cause, refused error) {
 	f.mu.Lock()
 	if !f.closed {
 		f.closed = true
@@ -144,7 +171,7 @@ func (f *Feed) Close(cause error) {
 	f.bell.ring(asleep)
 	f.fetchBell.ring(fetchers)
 	for _, h := range all {
-		h.close(cause)
+		h.close(cause, refused)
 	}
 	f.refuseFetches()
 }
@@ -153,12 +180,15 @@ func (f *Feed) Close(cause error) {
 // through a Feed it is the Feed's, and may be for another of its routes.
 func (h *Requests) Next(ctx context.Context) (*Request, error) { return h.feed.Next(ctx) }
 
-// Update changes hops and costs of the route; its prefix must stay. What runs goes on.
-// The error is a *moqerr.ConfigError, or [moqerr.ErrClosed] after Close.
+// Update changes hops and costs of the route; its prefix must stay, and a served one has
+// no hops. What runs goes on. The error is a *moqerr.ConfigError, or [moqerr.ErrClosed] after Close.
 func (h *Requests) Update(r Route) error {
 	value, err := r.check(h.feed.origin)
 	if err != nil {
 		return err
+	}
+	if h.route.served {
+		value.Hops = nil
 	}
 	return h.feed.origin.update(h.route, value)
 }
@@ -172,18 +202,21 @@ func (h *Requests) Close(cause error) {
 		h.feed.Close(cause)
 		return
 	}
-	h.close(cause)
-}
-
-func (h *Requests) close(cause error) {
-	f := h.feed
-	f.origin.remove(h.route)
-	if cause == io.EOF {
-		cause = failure(cause)
-	}
 	refused := cause
 	if cause == nil {
 		refused = streamError(moqerr.StreamUnroutable)
+	}
+	h.close(cause, refused)
+}
+
+func (h *Requests) close(cause, refused error) {
+	f := h.feed
+	if h.route != nil {
+		f.origin.remove(h.route)
+	}
+	if cause == io.EOF {
+		cause = failure(cause)
+		refused = cause
 	}
 	f.mu.Lock()
 	h.closed = true
@@ -193,11 +226,13 @@ func (h *Requests) close(cause error) {
 		if s.request != nil {
 			pending = append(pending, s.request)
 			s.request.answer(refused)
-			f.queue = without(f.queue, s.request)
 			delete(h.tracks, key)
 		} else if cause != nil {
 			running = append(running, s.track)
 		}
+	}
+	if len(pending) > 0 {
+		f.queue = slices.DeleteFunc(f.queue, func(q *Request) bool { return q.answered })
 	}
 	if cause != nil {
 		for t := range h.aside {
@@ -218,6 +253,10 @@ func (h *Requests) close(cause error) {
 
 // forget takes a track out that has ended.
 func (h *Requests) forget(key trackKey, t *track) {
+	if h.broadcast != nil {
+		h.broadcast.forget(t)
+		return
+	}
 	f := h.feed
 	f.mu.Lock()
 	if h.tracks[key].track == t {

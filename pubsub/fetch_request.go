@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"sync"
 
@@ -20,7 +19,8 @@ type FetchRequest struct {
 	left     chan struct{} // closed when nobody wants it any more
 	leave    sync.Once
 
-	// Guarded by Feed.mu; they do not change once answered.
+	// Guarded by Feed.mu; consumer and err do not change once answered.
+	queued   bool // NextFetch has not returned it yet
 	answered bool
 	err      error
 	consumer *GroupConsumer
@@ -43,7 +43,7 @@ func (f *Feed) AnswerFetches() {
 // NextFetch returns the next group that is wanted from any of the feed's routes, after
 // [Feed.AnswerFetches]. It ends as [Feed.Next] does.
 func (f *Feed) NextFetch(ctx context.Context) (*FetchRequest, error) {
-	return takeNext(ctx, f, &f.fetches, &f.fetchBell)
+	return takeNext(ctx, f, &f.fetches, &f.fetchBell, func(q *FetchRequest) { q.queued = false })
 }
 
 // Path returns the broadcast's path.
@@ -120,7 +120,10 @@ func (q *FetchRequest) answer(c *GroupConsumer, err error) bool {
 		return false
 	}
 	q.answered, q.consumer, q.err = true, c, err
-	f.fetches = without(f.fetches, q)
+	f.discount(q.key)
+	if q.queued {
+		f.fetches = without(f.fetches, q)
+	}
 	f.mu.Unlock()
 	close(q.done)
 	return true
@@ -173,19 +176,16 @@ func (q *FetchRequest) ask() error {
 		f.mu.Unlock()
 		return streamError(moqerr.StreamNotFound)
 	}
+	if err := f.count(q.key); err != nil {
+		f.mu.Unlock()
+		return err
+	}
+	q.queued = true
 	f.fetches = append(f.fetches, q)
 	asleep := f.fetchBell.take()
 	f.mu.Unlock()
 	f.fetchBell.ring(asleep)
 	return nil
-}
-
-// refusal is why a route that is gone answers nothing. The caller holds the feed's lock.
-func (h *Requests) refusal() error {
-	if f := h.feed; f.closed && !errors.Is(f.err, moqerr.ErrClosed) {
-		return f.err
-	}
-	return streamError(moqerr.StreamUnroutable)
 }
 
 // refuseFetches fails what nobody has taken out of the queue. The caller holds no lock.

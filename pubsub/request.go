@@ -2,8 +2,19 @@ package pubsub
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/remoq/moq/moqerr"
+)
+
+// How many requests of a feed may wait for an answer, how many bytes their names may have,
+// and for how long each may wait. Beyond that they are refused.
+const (
+	maxRequests     = 16 << 10
+	maxRequestNames = 8 << 20
+	requestPatience = 30 * time.Second
 )
 
 // Request is one track that somebody wants and nobody has made yet. It is answered once,
@@ -15,8 +26,10 @@ type Request struct {
 
 	// Guarded by Feed.mu; waiters and err do not change once answered.
 	waiters  []*waiter
+	queued   bool // Next has not returned it yet
 	answered bool // or abandoned
 	err      error
+	patience *time.Timer
 	demand   demandCell
 }
 
@@ -47,35 +60,50 @@ func (q *Request) Demand() Demand {
 func (q *Request) Done() <-chan struct{} { return q.done }
 
 // Accept makes the track: those who wait become its readers, and whoever accepted fills
-// it with the peer's own numbering. Info is what the peer said: its Priority stays as it
-// is, also 0. The error is [moqerr.ErrClosed] if the request is done
-// already, or a *moqerr.ConfigError for a TrackInfo that cannot be used.
+// it. On a route from elsewhere that is with the peer's own numbering, and info is what
+// the peer said: its Priority stays as it is, also 0. What is made here is as
+// [BroadcastProducer.CreateTrack] makes it. The error is [moqerr.ErrClosed] if the request
+// is done already, or a *moqerr.ConfigError for a TrackInfo that cannot be used.
 func (q *Request) Accept(info TrackInfo) (*TrackProducer, error) {
+	h := q.requests
+	if h.broadcast != nil {
+		return h.broadcast.accept(q, info)
+	}
 	priority := info.Priority
 	info, err := info.filled()
 	if err != nil {
 		return nil, err
 	}
-	info.Priority = priority
-	h := q.requests
-	t := newTrack(h.feed.origin, &attached{h, q.key}, q.key.name, info, 0)
+	var begin uint64
+	if h.route.served {
+		begin = h.feed.origin.high.Load()
+	} else {
+		info.Priority = priority
+	}
+	t := newTrack(h.feed.origin, &attached{h, q.key}, q.key.name, info, begin)
 	h.feed.mu.Lock()
 	if q.answered {
 		h.feed.mu.Unlock()
 		return nil, moqerr.ErrClosed
 	}
+	q.give(t)
+	h.tracks[q.key] = slot{track: t}
+	h.feed.mu.Unlock()
+	close(q.done)
+	return &TrackProducer{t}, nil
+}
+
+// give makes those who wait readers of t. The caller holds the feed's lock, and closes
+// done without it.
+func (q *Request) give(t *track) {
 	for _, w := range q.waiters {
-		w.info = info
+		w.info = t.info
 		if !w.infoOnly {
 			w.consumer, _ = t.subscribe(w.opts)
 		}
 	}
-	h.tracks[q.key] = slot{track: t}
-	h.feed.queue = without(h.feed.queue, q)
-	q.answered = true
-	h.feed.mu.Unlock()
-	close(q.done)
-	return &TrackProducer{t}, nil
+	q.answer(nil)
+	q.forget()
 }
 
 // Reject fails every Subscribe that waits, with err: a *moqerr.StreamError as a rule. Nil
@@ -96,15 +124,42 @@ func (q *Request) Reject(err error) {
 	close(q.done)
 }
 
-// answer settles the request with an error. The caller holds the feed's lock, and closes
-// done without it.
-func (q *Request) answer(err error) { q.answered, q.err = true, err }
+// expire runs when the request was not answered in time.
+func (q *Request) expire() { q.Reject(streamError(moqerr.StreamControlTimeout)) }
+
+// answer settles the request. The caller holds the feed's lock, and closes done without
+// it.
+func (q *Request) answer(err error) {
+	q.answered, q.err = true, err
+	q.patience.Stop()
+	q.requests.feed.discount(q.key)
+}
+
+// count makes room for one more request or fetch, if there is any. The caller holds the lock.
+func (f *Feed) count(key trackKey) error {
+	if f.asked >= maxRequests || f.names+key.size() > maxRequestNames {
+		return fmt.Errorf("moq: too many unanswered requests: %w", streamError(moqerr.StreamInternal))
+	}
+	f.asked++
+	f.names += key.size()
+	return nil
+}
+
+// discount takes back count, once there is an answer. The caller holds the lock.
+func (f *Feed) discount(key trackKey) {
+	f.asked--
+	f.names -= key.size()
+}
+
+func (k trackKey) size() int { return len(k.path) + len(k.name) }
 
 // forget takes the request out of its route and the queue. The caller holds the lock.
 func (q *Request) forget() {
 	h := q.requests
 	delete(h.tracks, q.key)
-	h.feed.queue = without(h.feed.queue, q)
+	if q.queued {
+		h.feed.queue = without(h.feed.queue, q)
+	}
 }
 
 // recount sums up the demand. The caller holds the lock and fires the result without it.
@@ -186,24 +241,26 @@ func (q *Request) change(w *waiter, o SubscribeOptions) {
 func (h *Requests) join(key trackKey, w *waiter) (*Request, *track, error) {
 	f := h.feed
 	f.mu.Lock()
-	if h.closed {
+	s := h.tracks[key]
+	if h.broadcast != nil {
+		s.track = h.broadcast.running(key.name)
+	}
+	if h.closed && (h.broadcast == nil || s.track == nil) {
 		err := h.refusal()
 		f.mu.Unlock()
 		return nil, nil, err
 	}
-	s := h.tracks[key]
 	if s.track != nil {
 		f.mu.Unlock()
 		return nil, s.track, nil
 	}
 	var asleep *sleepers
 	if s.request == nil {
-		s.request = &Request{requests: h, key: key, done: make(chan struct{})}
-		if h.tracks == nil {
-			h.tracks = make(map[trackKey]slot)
+		if err := f.count(key); err != nil {
+			f.mu.Unlock()
+			return nil, nil, err
 		}
-		h.tracks[key] = s
-		f.queue = append(f.queue, s.request)
+		s.request = h.request(key)
 		asleep = f.bell.take()
 	}
 	s.request.waiters = append(s.request.waiters, w)
@@ -212,6 +269,30 @@ func (h *Requests) join(key trackKey, w *waiter) (*Request, *track, error) {
 	fire(changed)
 	f.bell.ring(asleep)
 	return s.request, nil, nil
+}
+
+// refusal is what a request or a fetch gets after Close. The caller holds the lock.
+func (h *Requests) refusal() error {
+	switch f := h.feed; {
+	case h.broadcast != nil:
+		return streamError(moqerr.StreamNotFound)
+	case f.closed && !errors.Is(f.err, moqerr.ErrClosed):
+		return f.err
+	default:
+		return streamError(moqerr.StreamUnroutable)
+	}
+}
+
+// request makes a new request and queues it. The caller holds the lock.
+func (h *Requests) request(key trackKey) *Request {
+	q := &Request{requests: h, key: key, done: make(chan struct{}), queued: true}
+	q.patience = time.AfterFunc(requestPatience, q.expire)
+	if h.tracks == nil {
+		h.tracks = make(map[trackKey]slot)
+	}
+	h.tracks[key] = slot{request: q}
+	h.feed.queue = append(h.feed.queue, q)
+	return q
 }
 
 // leave takes back a wait. The last one to leave ends the request.
@@ -246,7 +327,10 @@ type attached struct {
 }
 
 // ended implements home.
-func (a *attached) ended(t *track, _ uint64, _ error) {
+func (a *attached) ended(t *track, next uint64, _ error) {
+	if a.requests.route.served {
+		t.origin.raise(next)
+	}
 	a.requests.forget(a.key, t)
 	t.forget()
 }

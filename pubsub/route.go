@@ -44,8 +44,9 @@ func (r Route) Source() uint64 {
 // route is one entry of an origin's table.
 type route struct {
 	origin   *Origin
-	local    *broadcast // nil: attached
+	local    *broadcast // nil: attached, or served
 	requests *Requests  // nil: local
+	served   bool       // by this origin itself, see Serve
 	order    uint64     // greater is newer
 	dead     atomic.Bool
 
@@ -56,9 +57,12 @@ type route struct {
 	gone  chan struct{} // closed when the route is; made when somebody asks
 }
 
+// ours reports whether this origin is the publisher.
+func (r *route) ours() bool { return r.local != nil || r.served }
+
 // source is the identity of whoever publishes behind the route.
 func (r *route) source() uint64 {
-	if r.local != nil {
+	if r.ours() {
 		return r.origin.identity
 	}
 	return r.value.Source()
@@ -69,7 +73,7 @@ func (r *route) visibleTo(exclude uint64) bool {
 	switch {
 	case exclude == 0:
 		return true
-	case r.local != nil:
+	case r.ours():
 		return exclude != r.origin.identity
 	default:
 		return !slices.Contains(r.value.Hops, exclude)
@@ -90,13 +94,16 @@ func (r *route) before(o *route) bool {
 	if a, b := r.local != nil, o.local != nil; a != b {
 		return a
 	}
+	if r.served != o.served {
+		return r.served
+	}
 	if a, b := len(r.value.Hops), len(o.value.Hops); a != b {
 		return a < b
 	}
 	return r.order > o.order
 }
 
-func (r *route) identified() bool { return r.local != nil || r.value.Source() != 0 }
+func (r *route) identified() bool { return r.ours() || r.value.Source() != 0 }
 
 // check returns a normalised copy of r for origin, or a *moqerr.ConfigError.
 func (r Route) check(o *Origin) (Route, error) {

@@ -23,19 +23,14 @@ func (c *BroadcastConsumer) TrackInfo(ctx context.Context, track string) (TrackI
 	if r.dead.Load() {
 		return TrackInfo{}, streamError(moqerr.StreamUnroutable)
 	}
-	return r.local.trackInfo(track)
-}
-
-func (b *broadcast) trackInfo(name string) (TrackInfo, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if t := b.tracks[name]; t != nil {
-		return t.info, nil
-	}
-	if err := b.failed[name]; err != nil {
+	t, missing, err := r.local.find(track)
+	switch {
+	case err != nil:
 		return TrackInfo{}, err
+	case missing != nil:
+		return missing.trackInfo(ctx, trackKey{c.path, track})
 	}
-	return TrackInfo{}, streamError(moqerr.StreamNotFound)
+	return t.info, nil
 }
 
 // Floor returns a sequence below which NextArrival returns nothing any more: Start, or

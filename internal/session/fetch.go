@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
 	"github.com/remoq/moq/moqerr"
 	"github.com/remoq/moq/pubsub"
 )
+
+// trackPatience bounds how long the peer may take to answer TRACK for a fetch. What is
+// subscribed to has the patience of its request.
+const trackPatience = 30 * time.Second
 
 // serveFetch answers FETCH with the frames of one group, bare and up to its end (§4.6).
 // The peer's FIN cancels it.

@@ -17,9 +17,6 @@ import (
 // peer of ours asks for the track first and subscribes a round trip later.
 const idleTrack = 5 * time.Second
 
-// trackPatience bounds how long the peer may take to answer TRACK.
-const trackPatience = 30 * time.Second
-
 // stragglers is how long groups may come after the end of the subscription that they
 // belong to, at least and at most: streams do not keep their order (§4.5).
 const (
@@ -100,9 +97,7 @@ func (s *Session) reason(err error) error {
 func (sub *subscription) run() error {
 	ctx, cancel := context.WithCancelCause(sub.s.ctx)
 	defer cancel(nil)
-	patience := time.AfterFunc(trackPatience, func() { cancel(&moqerr.StreamError{Code: moqerr.StreamControlTimeout}) })
-	defer patience.Stop()
-	sub.s.work.Go(func() { // a reader who leaves before the answer takes the request back
+	sub.s.work.Go(func() { // a reader who leaves, or has no patience left, takes the request back
 		select {
 		case <-sub.request.Done():
 			cancel(&moqerr.StreamError{Code: moqerr.StreamCancelled})
@@ -134,7 +129,6 @@ func (sub *subscription) run() error {
 	if sub.producer, err = sub.request.Accept(info); err != nil {
 		return err
 	}
-	patience.Stop()
 	close(sub.ready)
 	return sub.follow(stream)
 }
