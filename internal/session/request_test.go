@@ -84,9 +84,14 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamUnroutable})
 
 		go func() {
-			q, err := room.Next(t.Context())
-			if err == nil {
-				q.Reject(&moqerr.StreamError{Code: moqerr.StreamApplication + 5})
+			for { // one reader asks twice: TRACK and SUBSCRIBE
+				q, err := room.Next(t.Context())
+				if err != nil {
+					return
+				}
+				if q.Path() == "room/x" {
+					q.Reject(&moqerr.StreamError{Code: moqerr.StreamApplication + 5})
+				}
 			}
 		}()
 		_, err = ask("room/x", "t")
@@ -94,6 +99,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		took, err := ask("room/y", "t")
 		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamControlTimeout})
 		require.InDelta(t, 30, took.Seconds(), 1)
+		room.Close(nil)
 		_, err = far.Lookup("nowhere", 0)
 		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamUnroutable})
 	})
