@@ -50,8 +50,18 @@ func (c *TrackConsumer) stepArrival() step {
 func (c *TrackConsumer) complete() bool {
 	t := c.t
 	floor := max(c.low, t.begin, t.cache.floor)
-	here := len(t.cache.groups) - t.cache.at(floor)
-	return t.bounded && (floor >= t.final || t.final-floor <= uint64(here))
+	if !t.bounded || floor >= t.final {
+		return t.bounded
+	}
+	missing := t.final - floor - uint64(len(t.cache.groups)-t.cache.at(floor))
+	for _, known := range []spans{t.never, t.carried} {
+		for _, o := range known {
+			if from, end := max(o.first, floor), min(o.last+1, t.final); from < end {
+				missing -= end - from - uint64(t.cache.at(end)-t.cache.at(from))
+			}
+		}
+	}
+	return missing == 0
 }
 
 // holding reports whether a group above End can still be delivered. Age does not matter:

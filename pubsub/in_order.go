@@ -114,6 +114,10 @@ func (c *TrackConsumer) stepInOrder() step {
 			c.skipTo(c.next + 1)
 			continue
 		}
+		if past := t.carried.past(c.next); past != c.next {
+			c.next = past // it came as a datagram: nothing is lost
+			continue
+		}
 		if past := t.never.past(c.next); past != c.next {
 			if i < len(t.cache.groups) {
 				past = min(past, t.cache.groups[i].sequence)

@@ -17,6 +17,10 @@ func (s *spans) add(first, last uint64) {
 	if first > last {
 		return
 	}
+	if n := len(*s); n > 0 && (*s)[n-1].last+1 == first {
+		(*s)[n-1].last = last // the common case: one after the other
+		return
+	}
 	kept := (*s)[:0:0]
 	for _, o := range *s {
 		if o.last+1 < first || last+1 < o.first {

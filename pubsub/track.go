@@ -75,6 +75,7 @@ type track struct {
 	// Guarded by mu.
 	cache   cache
 	used    bool   // there has been a group
+	written bool   // or a datagram
 	first   uint64 // the first group that ever came; if used
 	next    uint64 // above every sequence ever used
 	begin   uint64 // nothing below exists, or will come
@@ -82,12 +83,16 @@ type track struct {
 	final   uint64 // the first sequence that will never exist; if bounded
 	bounded bool
 	never   spans // sequences that will never come
+	carried spans // sequences that came as datagrams, not groups
 	ended   bool  // no more groups
 	gone    bool  // released: a new reader needs a new track
 	err     error // why it ended before its end
 	readers []*TrackConsumer
 	demand  demandCell
 	bell    bell
+
+	datagrams *datagrams // nil: there was none
+	listeners bell       // readers that wait for one
 }
 
 // newTrack returns a track whose numbering begins at begin.
@@ -105,10 +110,11 @@ func (t *track) add(g *group, seq *uint64) error {
 		t.mu.Unlock()
 		return err
 	}
-	first := !t.used
-	if first {
+	if !t.used {
 		t.used, t.first = true, g.sequence
 	}
+	first := !t.written
+	t.written = true
 	t.next = max(t.next, g.sequence+1)
 	t.cache.insert(g)
 	t.origin.held.Add(g.held)
@@ -136,7 +142,7 @@ func (t *track) place(g *group, seq *uint64) error {
 	switch s := g.sequence; {
 	case s > maxSequence:
 		return &moqerr.ConfigError{Field: "sequence", Err: errors.New("over 2^62-2")}
-	case t.cache.has(s):
+	case t.cache.has(s) || t.carried.past(s) != s:
 		return moqerr.ErrDuplicate
 	case s < t.cache.floor || s < t.begin:
 		return moqerr.ErrTooOld
@@ -181,6 +187,7 @@ func (t *track) evict(out []*group) []*group {
 		out = append(out, g)
 	}
 	t.never.cut(t.cache.floor)
+	t.carried.cut(t.cache.floor)
 	return out
 }
 
@@ -233,7 +240,7 @@ func (t *track) finishLocked(err error) {
 	if err != nil {
 		groups = append([]*group(nil), groups...)
 	}
-	asleep := t.bell.take()
+	asleep, listening := t.bell.take(), t.listeners.take()
 	t.mu.Unlock()
 	if err != nil {
 		for _, g := range groups {
@@ -241,6 +248,7 @@ func (t *track) finishLocked(err error) {
 		}
 	}
 	t.bell.ring(asleep)
+	t.listeners.ring(listening)
 	t.home.ended(t, next, err)
 }
 

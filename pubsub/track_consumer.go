@@ -10,8 +10,8 @@ import (
 	"github.com/remoq/moq/moqerr"
 )
 
-// TrackConsumer reads one track. One goroutine reads at a time, by NextGroup or by
-// NextArrival, not both; the other methods may be called from anywhere. Close unblocks a
+// TrackConsumer reads one track. One goroutine reads groups at a time, by NextGroup or by
+// NextArrival, not both, and one may read datagrams beside it; the other methods may be called from anywhere. Close unblocks a
 // read.
 //
 // A read that has to wait ends with ctx.Err(), with [moqerr.ErrClosed] after Close, with
@@ -36,8 +36,11 @@ type TrackConsumer struct {
 	watching bool      // counted in track.watchers
 	cursor   uint64    // by arrival: the next arrival
 	parked   []uint64  // by arrival: groups above End
+	heard    uint64    // datagrams that were delivered, or passed over
+	unheard  uint64    // datagrams that were missed since the last one
 
-	sleeper sleeper
+	sleeper  sleeper
+	listener sleeper // for datagrams
 }
 
 // subscribe adds a reader, unless the track was released.
@@ -53,6 +56,9 @@ func (t *track) subscribe(o SubscribeOptions) (*TrackConsumer, bool) {
 		c.resolved = true
 		c.next = t.cache.groups[n-1].sequence
 		c.low = c.next
+	}
+	if t.datagrams != nil {
+		c.heard = t.datagrams.count
 	}
 	t.readers = append(t.readers, c)
 	changed := t.recount()
@@ -126,11 +132,13 @@ func (c *TrackConsumer) Close() error {
 	c.closed = true
 	c.watch(false)
 	t.bell.remove(&c.sleeper)
+	t.listeners.remove(&c.listener)
 	t.readers = slices.DeleteFunc(t.readers, func(o *TrackConsumer) bool { return o == c })
 	changed := t.recount()
 	t.mu.Unlock()
 	fire(changed)
 	c.sleeper.ring()
+	c.listener.ring()
 	return nil
 }
 

@@ -117,6 +117,7 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 		return errClosing
 	}
 	defer s.endPublishing()
+	s.work.Go(func() { p.sendDatagrams(wanted) })
 	defer context.AfterFunc(alive, func() {
 		if p.left() {
 			p.resetAll(moqerr.StreamCancelled)

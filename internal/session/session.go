@@ -81,6 +81,7 @@ func Start(ctx context.Context, conn transport.Conn, cfg Config) (*Session, erro
 	s.work.Add(1) // until all that Start starts is counted
 	s.work.Go(s.acceptGroups)
 	s.work.Go(s.acceptStreams)
+	s.work.Go(s.receiveDatagrams)
 	context.AfterFunc(s.ctx, s.conclude)
 	err := s.establish(ctx)
 	s.work.Done()
