@@ -65,7 +65,7 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	p.mu.Lock()
 	params := p.params
 	p.mu.Unlock()
-	stream.SetPriority(urgency(params.Priority), false)
+	p.enter(group.Sequence(), stream)
 	until := 0
 	header := wire.Group{Subscribe: p.id, Sequence: group.Sequence(), FrameStart: uint64(group.Index())}
 	if params.HasEnd && params.HasFrameEnd && params.End == header.Sequence {
@@ -92,11 +92,6 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 		p.mu.Unlock()
 	})
 	return nil
-}
-
-// urgency maps the subscriber's priority (higher first) to a stream's (lower first).
-func urgency(priority uint8) int8 {
-	return int8(urgencyGroups - int(priority)*(urgencyGroups-urgencyFirst)/255)
 }
 
 // run writes the group to its end. What ends it early resets the stream, and is this

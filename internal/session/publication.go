@@ -25,6 +25,8 @@ type publication struct {
 	params wire.SubscribeParams
 	gone   bool // the peer has unsubscribed
 	open   map[uint64]*groupWriter
+	rank   rank
+	newest []ranked // the newest groups, newest first, at most maxSlots-1
 
 	writers sync.WaitGroup
 }
@@ -91,6 +93,8 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 		s: s, stream: stream, id: m.ID,
 		params: m.SubscribeParams, open: make(map[uint64]*groupWriter),
 	}
+	s.ranks.add(p, m.Priority)
+	defer s.ranks.remove(p)
 	broadcast, err := s.lookup(m.Broadcast)
 	if err != nil {
 		return err
@@ -210,6 +214,7 @@ func (p *publication) readUpdates(r *wire.Reader) {
 		p.params = m.SubscribeParams
 		track := p.track
 		p.mu.Unlock()
+		p.s.ranks.update(p, m.Priority)
 		if track != nil && track.Update(p.options(m.SubscribeParams)) != nil {
 			return
 		}

@@ -54,6 +54,7 @@ type Session struct {
 
 	goingAway chan struct{}
 	feed      *pubsub.Feed // nil without a Subscribe origin
+	ranks     ranks        // of what we publish
 
 	work sync.WaitGroup // every goroutine but conclude
 	done chan struct{}

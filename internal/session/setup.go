@@ -9,7 +9,8 @@ import (
 )
 
 // Urgencies of our streams: requests and their answers before all groups, groups by
-// the priority that the subscriber gave, and behind all of them the barrier of Close.
+// the rank of their subscription and their age in it, and behind all of them the barrier of
+// Close.
 const (
 	urgencyControl = 0
 	urgencyFirst   = 1

@@ -39,9 +39,23 @@ type Network struct {
 	flows   map[flow]*rand.Rand // what is lost of each
 	chance  uint64              // packets that Lose lost
 	packets uint64
+	links   map[direction]*link
 
 	// Sockets that were rebound: what their peers see of them, and back.
 	outside, inside map[netip.AddrPort]netip.AddrPort
+}
+
+// direction is what one address sends, or what it receives.
+type direction struct {
+	of   netip.Addr
+	down bool
+}
+
+// link is a limited direction.
+type link struct {
+	bits int           // a second
+	wait time.Duration // the longest queue
+	free time.Time     // when all that is queued will have left
 }
 
 // flow is what one socket sends to another.
@@ -73,11 +87,61 @@ func (n *Network) SendPacket(p simnet.Packet) error {
 		to = netip.AddrPort{}
 	}
 	lost := n.loses(from, to)
+	var wait time.Duration
+	for _, d := range [...]direction{{from.Addr(), false}, {to.Addr(), true}} {
+		if l := n.links[d]; l != nil && !lost {
+			wait, lost = l.queue(len(p.Data), wait)
+		}
+	}
 	n.mu.Unlock()
-	if !lost {
+	switch {
+	case lost:
+	case wait > 0:
+		time.AfterFunc(wait, func() { _ = n.PerfectRouter.SendPacket(p) })
+	default:
 		_ = n.PerfectRouter.SendPacket(p) // to nobody: lost, as on a real network
 	}
 	return nil
+}
+
+// queue puts size bytes, which come in a while, behind what waits already, and says when
+// they will have left; a queue that is too long loses them.
+func (l *link) queue(size int, in time.Duration) (wait time.Duration, lost bool) {
+	now := time.Now()
+	arrival := now.Add(in)
+	free := l.free
+	if free.Before(arrival) {
+		free = arrival
+	}
+	if free.Sub(arrival) > l.wait {
+		return 0, true
+	}
+	l.free = free.Add(time.Duration(8*size) * time.Second / time.Duration(l.bits))
+	return l.free.Sub(now), false
+}
+
+// LimitUp makes what an address sends leave at a bit rate, through a queue that holds what
+// leaves within wait; more is lost. Zero bits take the limit away.
+func (n *Network) LimitUp(from netip.Addr, bits int, wait time.Duration) {
+	n.limit(direction{of: from}, bits, wait)
+}
+
+// LimitDown is LimitUp for what an address receives.
+func (n *Network) LimitDown(to netip.Addr, bits int, wait time.Duration) {
+	n.limit(direction{of: to, down: true}, bits, wait)
+}
+
+func (n *Network) limit(d direction, bits int, wait time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if bits == 0 {
+		delete(n.links, d)
+		return
+	}
+	if n.links == nil {
+		n.links = make(map[direction]*link)
+	}
+	n.links[d] = &link{bits: bits, wait: wait}
 }
 
 // loses decides about a packet. The caller holds mu.

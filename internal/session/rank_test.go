@@ -1,0 +1,197 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/transport"
+	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/pubsub"
+)
+
+// fakeStream notes its priority.
+type fakeStream struct {
+	transport.SendStream
+	urgency int8
+	turns   bool
+}
+
+func (s *fakeStream) SetPriority(urgency int8, turns bool) { s.urgency, s.turns = urgency, turns }
+
+// TestRanks: higher priorities before lower ones, and within a track newer groups before
+// older ones, as far as the urgencies reach.
+func TestRanks(t *testing.T) {
+	var r ranks
+	add := func(priority uint8) *publication {
+		p := &publication{open: make(map[uint64]*groupWriter)}
+		r.add(p, priority)
+		return p
+	}
+	groups := func(p *publication, sequences ...uint64) (streams []*fakeStream) {
+		for _, sequence := range sequences {
+			s := new(fakeStream)
+			p.enter(sequence, s)
+			streams = append(streams, s)
+		}
+		return streams
+	}
+	urgencies := func(streams []*fakeStream) (all []int8) {
+		for _, s := range streams {
+			all = append(all, s.urgency)
+		}
+		return all
+	}
+	low := add(60)
+	of := groups(low, 1, 2, 3, 4, 5, 6)
+	require.Equal(t, []int8{4, 4, 4, 3, 2, 1}, urgencies(of))
+	require.False(t, of[0].turns, "of the older ones the oldest first")
+	require.True(t, of[5].turns, "with the newest of other tracks")
+	require.Equal(t, []int8{4}, urgencies(groups(low, 0)), "a late one passes nobody")
+	require.Equal(t, []int8{4, 4, 4, 3, 2, 1}, urgencies(of))
+
+	high := add(80)
+	above := groups(high, 1, 2, 3, 4)
+	require.Equal(t, []int8{3, 3, 2, 1}, urgencies(above))
+	require.Equal(t, []int8{6, 5, 4}, urgencies(of)[3:], "behind all of the other's")
+	add(100)
+	require.Equal(t, []int8{4, 3}, urgencies(above)[2:])
+	require.Equal(t, []int8{6, 5}, urgencies(of)[4:])
+	r.update(low, 200)
+	require.Equal(t, []int8{2, 1}, urgencies(of)[4:])
+	require.Equal(t, []int8{6, 5}, urgencies(above)[2:])
+	r.remove(high)
+	r.update(high, 255)
+	require.Len(t, r.members, 2, "who has left stays out")
+	require.Equal(t, []int8{2, 1}, urgencies(of)[4:])
+	for i := range 200 {
+		p := add(uint8(i))
+		require.LessOrEqual(t, groups(p, 1)[0].urgency, int8(urgencyGroups))
+	}
+}
+
+// slow is a peer whose link towards it takes so many bits a second.
+func slow(b *bed, origin *pubsub.Origin, bits int, queue time.Duration) *peer {
+	p, _ := b.against(Config{Publish: origin})
+	from, err := netip.ParseAddrPort(p.conn.RemoteAddr().String())
+	require.NoError(b.t, err)
+	b.net.LimitUp(from.Addr(), bits, queue)
+	return p
+}
+
+// arrivals reads every group that comes and tells when each was complete.
+func (p *peer) arrivals(ctx context.Context, each func(m wire.Group)) {
+	done := make(chan struct{})
+	p.t.Cleanup(func() { <-done })
+	go func() {
+		defer close(done)
+		for {
+			s, err := p.conn.AcceptUniStream(ctx)
+			if err != nil {
+				return
+			}
+			go func() {
+				r := wire.NewReader(s)
+				if typ, err := r.Varint(); err != nil || typ != uint64(wire.UniGroup) {
+					return
+				}
+				body, err := r.Message()
+				if err != nil {
+					return
+				}
+				m, err := wire.ParseGroup(body, p.v)
+				if err != nil {
+					return
+				}
+				if _, err = payloads(r); err == nil {
+					each(m)
+				}
+			}()
+		}
+	}()
+}
+
+// TestUrgentTrackIsNotHeldBackByBulk, on a link that takes a second for each megabit: both
+// tracks have more than enough to send, and priorities that are close to each other.
+func TestUrgentTrackIsNotHeldBackByBulk(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, bulk := announced(t, origin, "x", "bulk", pubsub.TrackInfo{})
+		_, urgent := announced(t, origin, "y", "urgent", pubsub.TrackInfo{})
+		p := slow(b, origin, 1_000_000, 50*time.Millisecond)
+		ctx, stop := context.WithCancel(t.Context())
+		t.Cleanup(stop)
+		params := wire.SubscribeParams{Priority: 60, MaxAge: time.Minute}
+		p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "bulk", SubscribeParams: params})
+		params.Priority = 80
+		p.subscribe(wire.Subscribe{ID: 2, Broadcast: "y", Track: "urgent", SubscribeParams: params})
+		arrived := make(chan time.Duration, 100)
+		begin := time.Now()
+		p.arrivals(ctx, func(m wire.Group) {
+			if m.Subscribe == 2 {
+				arrived <- time.Since(begin) - time.Duration(m.Sequence)*100*time.Millisecond
+			}
+		})
+		time.Sleep(500 * time.Millisecond)
+		for range 10 {
+			g, err := bulk.AppendGroup()
+			require.NoError(t, err)
+			require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: make([]byte, 1<<20)}))
+			require.NoError(t, g.Close())
+		}
+		time.Sleep(500 * time.Millisecond)
+		begin = time.Now()
+		for i := range 30 {
+			at := time.Duration(i) * 100 * time.Millisecond
+			require.NoError(t, urgent.WriteFrame(pubsub.Frame{Timestamp: at, Payload: make([]byte, 4000)}))
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		var late []time.Duration
+		for len(arrived) > 0 {
+			late = append(late, <-arrived)
+		}
+		require.Len(t, late, 30)
+		slices.Sort(late)
+		t.Logf("a group of 32 kbit came after %v, at most %v", late[15], late[29])
+		require.Less(t, late[15], 150*time.Millisecond)
+		require.Less(t, late[29], 300*time.Millisecond, "the link's queue, and a loss")
+	})
+}
+
+// TestTheNewestGroupOvertakes: of groups that all wait for a slow link the newest come first.
+func TestTheNewestGroupOvertakes(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		for _, size := range []int{100, 100_000} { // written on the spot, and by a writer each
+			origin := pubsub.NewOrigin()
+			_, track := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+			p := slow(b, origin, 1_000_000, time.Second)
+			ctx, stop := context.WithCancel(t.Context())
+			t.Cleanup(stop)
+			params := wire.SubscribeParams{MaxAge: time.Minute}
+			p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: params})
+			arrived := make(chan uint64, 1000)
+			p.arrivals(ctx, func(m wire.Group) { arrived <- m.Sequence })
+			time.Sleep(500 * time.Millisecond)
+			count := 800_000 / size
+			for i := range min(count, 900) {
+				at := time.Duration(i) * time.Millisecond
+				require.NoError(t, track.WriteFrame(pubsub.Frame{Timestamp: at, Payload: bytes.Repeat([]byte{1}, size)}))
+			}
+			last := uint64(min(count, 900) - 1)
+			var order []uint64
+			for len(order) <= int(last) {
+				order = append(order, <-arrived)
+			}
+			if count == 8 {
+				require.Equal(t, []uint64{7, 6, 5}, order[:3])
+			}
+			require.Less(t, slices.Index(order, last), slices.Index(order, last*2/3), "before what was there first")
+		}
+	})
+}
