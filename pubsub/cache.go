@@ -64,6 +64,13 @@ func (c *cache) pop() *group {
 	return g
 }
 
+// remove takes out one group, wherever it is.
+func (c *cache) remove(g *group) {
+	same := func(x *group) bool { return x == g }
+	c.groups = slices.DeleteFunc(c.groups, same)
+	c.arrivals = slices.DeleteFunc(c.arrivals, same)
+}
+
 // newest returns the greatest timestamp of the latest group that has any frames.
 func (c *cache) newest() (ticks uint64, ok bool) {
 	for _, g := range slices.Backward(c.groups) {

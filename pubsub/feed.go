@@ -13,6 +13,7 @@ import (
 // comes out of one queue. All methods may be called concurrently.
 type Feed struct {
 	origin *Origin
+	budget *Budget // nil: no bound
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -53,8 +54,12 @@ type Requests struct {
 }
 
 // Feed returns a new supplier without routes.
-func (o *Origin) Feed() *Feed {
-	return &Feed{origin: o, routes: make(map[*Requests]struct{})}
+func (o *Origin) Feed() *Feed { return o.FeedWith(nil) }
+
+// FeedWith returns a new supplier whose tracks count against b, beside the origin's own
+// budget.
+func (o *Origin) FeedWith(b *Budget) *Feed {
+	return &Feed{origin: o, budget: b, routes: make(map[*Requests]struct{})}
 }
 
 // Attach announces a route from elsewhere and returns the handle that answers what is

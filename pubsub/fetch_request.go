@@ -86,7 +86,7 @@ func (q *FetchRequest) Accept(info TrackInfo, first int) (*GroupProducer, error)
 		return nil, &moqerr.ConfigError{Field: "first", Err: errFirstFrame}
 	}
 	t := newTrack(q.requests.feed.origin, nowhere{}, q.key.name, info, 0)
-	t.keep = 0 // unlike a track's latest group it is not worth more than the budget
+	t.feed, t.lone = q.requests.feed, true
 	g := newGroup(t)
 	g.cutHead(first)
 	if err := t.add(g, &q.group); err != nil {

@@ -133,8 +133,7 @@ func (g *group) write(f RawFrame, owned bool) error {
 	first := g.ready() == g.base+1
 	g.mu.Unlock()
 	g.bell.ring(asleep)
-	g.track.wrote(grown, first)
-	return nil
+	return g.track.wrote(g, grown, first)
 }
 
 // refusal is what a writer gets once the group has ended. The caller holds mu.
@@ -170,7 +169,7 @@ func (g *group) drop() {
 	}
 	g.dropped = true
 	g.mu.Unlock()
-	g.track.origin.held.Add(-held)
+	g.track.charge(-held)
 }
 
 // outcome tells how far the group has come: frames that are here, whether more may

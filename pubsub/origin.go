@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -13,7 +14,7 @@ import (
 )
 
 // DefaultBudget is how many bytes the tracks of an origin keep together, the latest group
-// of each aside.
+// of each aside; and how many one supplier makes it keep, with these.
 const DefaultBudget = 64 << 20
 
 // maxIdentity bounds identities: some peers read them as JavaScript numbers
@@ -43,6 +44,9 @@ type OriginOptions struct {
 	// Budget in bytes, over all tracks. Zero: DefaultBudget. Negative: only the latest
 	// group of each track is kept.
 	Budget int64
+	// TrackBudget in bytes, for each track, its latest group aside. Zero: half of Budget.
+	// Negative: only Budget counts.
+	TrackBudget int64
 	// Logger for the few things that a program should hear of. Nil: silent.
 	Logger *slog.Logger
 }
@@ -53,8 +57,11 @@ type Origin struct {
 	identity uint64
 	budget   int64
 	logger   *slog.Logger
-	held     atomic.Int64  // bytes that tracks keep
-	high     atomic.Uint64 // above every sequence of every closed local track
+
+	trackBudget int64
+
+	held atomic.Int64  // bytes that tracks keep
+	high atomic.Uint64 // above every sequence of every closed local track
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -80,8 +87,14 @@ func NewOriginWith(o OriginOptions) *Origin {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	switch {
+	case o.TrackBudget == 0:
+		o.TrackBudget = max(o.Budget, 0) / 2
+	case o.TrackBudget < 0:
+		o.TrackBudget = math.MaxInt64
+	}
 	origin := &Origin{
-		identity: o.Identity, budget: max(o.Budget, 0), logger: o.Logger,
+		identity: o.Identity, budget: max(o.Budget, 0), trackBudget: o.TrackBudget, logger: o.Logger,
 		locals: make(map[string]*broadcast),
 	}
 	origin.high.Store(min(o.FirstSequence, maxSequence))
@@ -234,13 +247,11 @@ func (o *Origin) touch(r *route) (wake []*sleeper) {
 	if r.local != nil {
 		return wake
 	}
-	for _, child := range r.at.children {
-		child.walk(func(n *node) {
-			for _, a := range n.cursors {
-				wake = a.mark(a.prefix, wake)
-			}
-		})
-	}
+	r.at.below(func(n *node) {
+		for _, a := range n.cursors {
+			wake = a.mark(a.prefix, wake)
+		}
+	})
 	return wake
 }
 

@@ -193,7 +193,7 @@ func TestTableIsPruned(t *testing.T) {
 	h.Close(nil)
 	a.Close()
 	require.NoError(t, b.Close())
-	require.Empty(t, o.root.children, "nothing is left behind")
+	require.Equal(t, node{}, o.root, "nothing is left behind")
 	require.Empty(t, o.locals)
 }
 

@@ -81,6 +81,7 @@ func (q *Request) Accept(info TrackInfo) (*TrackProducer, error) {
 		info.Priority = priority
 	}
 	t := newTrack(h.feed.origin, &attached{h, q.key}, q.key.name, info, begin)
+	t.feed = h.feed
 	h.feed.mu.Lock()
 	if q.answered {
 		h.feed.mu.Unlock()

@@ -66,7 +66,10 @@ type track struct {
 	info   TrackInfo
 	maxAge uint64 // info.MaxAge in ticks
 	made   time.Time
-	keep   int // how many groups the budget leaves
+	lone   bool // it is there for one group that was fetched
+
+	feed *Feed        // nil: made here
+	held atomic.Int64 // bytes of its groups
 
 	// watchers counts readers that wait for timestamps to move on.
 	watchers atomic.Int32
@@ -98,7 +101,7 @@ type track struct {
 // newTrack returns a track whose numbering begins at begin.
 func newTrack(o *Origin, h home, name string, info TrackInfo, begin uint64) *track {
 	return &track{
-		origin: o, home: h, name: name, info: info, made: time.Now(), keep: 1,
+		origin: o, home: h, name: name, info: info, made: time.Now(),
 		maxAge: toTicks(info.MaxAge, info.Timescale), next: begin, begin: begin,
 	}
 }
@@ -117,7 +120,7 @@ func (t *track) add(g *group, seq *uint64) error {
 	t.written = true
 	t.next = max(t.next, g.sequence+1)
 	t.cache.insert(g)
-	t.origin.held.Add(g.held)
+	t.charge(g.held)
 	var buf [4]*group
 	evicted := t.evict(buf[:0])
 	asleep := t.bell.take()
@@ -152,33 +155,34 @@ func (t *track) place(g *group, seq *uint64) error {
 	return nil
 }
 
-// wrote is called after each frame, without locks.
-func (t *track) wrote(grown int64, first bool) {
+// wrote is called after each frame, without locks. The error is that there is no room for
+// the group.
+func (t *track) wrote(g *group, grown int64, first bool) error {
 	if grown != 0 {
-		t.origin.held.Add(grown)
+		t.charge(grown)
 	}
-	over := t.origin.held.Load() > t.origin.budget
-	if !first && !over && t.watchers.Load() == 0 {
-		return
+	if !first && t.excess() <= 0 && t.watchers.Load() == 0 {
+		return nil
 	}
-	t.mu.Lock()
-	var buf [4]*group
-	evicted := t.evict(buf[:0])
-	var asleep *sleepers
-	if len(evicted) > 0 || t.watchers.Load() > 0 {
-		asleep = t.bell.take()
+	t.relieve()
+	if t.feed == nil || t.feed.budget.excess() <= 0 {
+		return nil
 	}
-	t.mu.Unlock()
-	t.bell.ring(asleep)
-	discard(evicted)
+	if t.feed.budget.due(grown) {
+		t.feed.sweep()
+	}
+	if t.feed.budget.spent() {
+		return t.expel(g)
+	}
+	return nil
 }
 
 // evict takes out groups from the oldest on: those that are too old, too many, or too
-// much for the origin's budget. The latest always stays. The caller holds mu, and
-// discards the result without it.
+// much for a budget. The latest always stays. The caller holds mu, and discards the result
+// without it.
 func (t *track) evict(out []*group) []*group {
-	over := t.origin.held.Load() - t.origin.budget
-	for len(t.cache.groups) > t.keep {
+	over := t.excess()
+	for len(t.cache.groups) > t.keep() {
 		if over <= 0 && len(t.cache.groups) <= maxGroups && !t.cache.tooOld(1, t.maxAge) {
 			break
 		}
@@ -189,6 +193,15 @@ func (t *track) evict(out []*group) []*group {
 	t.never.cut(t.cache.floor)
 	t.carried.cut(t.cache.floor)
 	return out
+}
+
+// keep is how many groups a budget leaves: a group that was fetched is not worth more than
+// the budget, as the latest one of a track is.
+func (t *track) keep() int {
+	if t.lone {
+		return 0
+	}
+	return 1
 }
 
 // footprint is what evicting the group gives back.

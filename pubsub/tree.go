@@ -6,9 +6,47 @@ import "strings"
 type node struct {
 	parent   *node
 	name     string
-	children map[string]*node
+	only     *node            // the child, if there is one
+	children map[string]*node // the children, if there were more
 	routes   []*route         // at this very path
 	cursors  []*Announcements // whose prefix is this very path
+}
+
+// child returns the child of that name, or nil.
+func (n *node) child(name string) *node {
+	if n.children != nil {
+		return n.children[name]
+	}
+	if n.only != nil && n.only.name == name {
+		return n.only
+	}
+	return nil
+}
+
+// bear makes a child of that name, which there is not.
+func (n *node) bear(name string) *node {
+	child := &node{parent: n, name: name}
+	switch {
+	case n.children != nil:
+		n.children[name] = child
+	case n.only != nil:
+		n.children = map[string]*node{n.only.name: n.only, name: child}
+		n.only = nil
+	default:
+		n.only = child
+	}
+	return child
+}
+
+// lose takes a child out.
+func (n *node) lose(child *node) {
+	delete(n.children, child.name)
+	if len(n.children) == 0 {
+		n.children = nil
+	}
+	if n.only == child {
+		n.only = nil
+	}
 }
 
 // find returns the node at path, or nil.
@@ -16,7 +54,7 @@ func (n *node) find(path string) *node {
 	for path != "" && n != nil {
 		var name string
 		name, path, _ = strings.Cut(path, "/")
-		n = n.children[name]
+		n = n.child(name)
 	}
 	return n
 }
@@ -26,13 +64,9 @@ func (n *node) grow(path string) *node {
 	for path != "" {
 		var name string
 		name, path, _ = strings.Cut(path, "/")
-		child := n.children[name]
+		child := n.child(name)
 		if child == nil {
-			child = &node{parent: n, name: name}
-			if n.children == nil {
-				n.children = make(map[string]*node)
-			}
-			n.children[name] = child
+			child = n.bear(name)
 		}
 		n = child
 	}
@@ -41,8 +75,8 @@ func (n *node) grow(path string) *node {
 
 // prune removes n and its ancestors as far as they hold nothing.
 func (n *node) prune() {
-	for n.parent != nil && len(n.children) == 0 && len(n.routes) == 0 && len(n.cursors) == 0 {
-		delete(n.parent.children, n.name)
+	for n.parent != nil && n.only == nil && n.children == nil && len(n.routes) == 0 && len(n.cursors) == 0 {
+		n.parent.lose(n)
 		n = n.parent
 	}
 }
@@ -50,6 +84,14 @@ func (n *node) prune() {
 // walk calls visit for n and everything below it.
 func (n *node) walk(visit func(*node)) {
 	visit(n)
+	n.below(visit)
+}
+
+// below calls visit for everything below n.
+func (n *node) below(visit func(*node)) {
+	if n.only != nil {
+		n.only.walk(visit)
+	}
 	for _, child := range n.children {
 		child.walk(visit)
 	}
@@ -85,7 +127,7 @@ func (n *node) covering(path string, exclude uint64) *route {
 		}
 		var name string
 		name, path, _ = strings.Cut(path, "/")
-		if n = n.children[name]; n == nil {
+		if n = n.child(name); n == nil {
 			return best
 		}
 	}

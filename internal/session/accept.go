@@ -10,6 +10,10 @@ import (
 	"github.com/remoq/moq/moqerr"
 )
 
+// streamCost is what an open stream of the peer's takes beside what it carries: its
+// goroutine, and quic-go's state of it.
+const streamCost = 6 << 10
+
 // acceptStreams gives each request of the peer's a goroutine of its own.
 func (s *Session) acceptStreams() {
 	for {
@@ -18,7 +22,14 @@ func (s *Session) acceptStreams() {
 			s.fail(s.cause(err))
 			return
 		}
-		s.work.Go(func() { s.serveStream(stream) })
+		if !s.budget.Take(streamCost) {
+			s.refuse(stream, wire.ErrNoMemory)
+			continue
+		}
+		s.work.Go(func() {
+			defer s.budget.Give(streamCost)
+			s.serveStream(stream)
+		})
 	}
 }
 
@@ -31,7 +42,14 @@ func (s *Session) acceptGroups() {
 			s.fail(s.cause(err))
 			return
 		}
-		s.work.Go(func() { s.serveUniStream(stream) })
+		if !s.budget.Take(streamCost) {
+			stream.Stop(streamCode(wire.ErrNoMemory))
+			continue
+		}
+		s.work.Go(func() {
+			defer s.budget.Give(streamCost)
+			s.serveUniStream(stream)
+		})
 	}
 }
 
@@ -71,7 +89,8 @@ func (s *Session) awaitReason(err error) error {
 }
 
 func (s *Session) serveUniStream(stream transport.ReceiveStream) {
-	r := wire.NewReader(stream)
+	r := wire.NewBoundedReader(stream, s.budget)
+	defer r.Release()
 	typ, err := r.Varint()
 	switch {
 	case err != nil:
@@ -88,7 +107,8 @@ func (s *Session) serveUniStream(stream transport.ReceiveStream) {
 
 func (s *Session) serveStream(stream transport.Stream) {
 	stream.SetPriority(urgencyControl, false)
-	r := wire.NewReader(stream)
+	r := wire.NewBoundedReader(stream, s.budget)
+	defer r.Release()
 	typ, err := r.Varint()
 	if err != nil {
 		s.refuse(stream, err)

@@ -31,6 +31,11 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 	if err != nil {
 		return s.check(err)
 	}
+	if !s.beginAnnouncing() {
+		s.log.Debug("too many announce streams")
+		return nil
+	}
+	defer s.endAnnouncing()
 	exclude := m.Exclude
 	if exclude == 0 {
 		exclude = s.peer.Hop
@@ -56,6 +61,26 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 		s.log.Debug("announce stream ended", "err", err)
 	}
 	return nil
+}
+
+// maxAnnouncing is how many announce streams a peer may have: each costs as much as the
+// whole table. Peers have one, or one for each prefix that they may see.
+const maxAnnouncing = 64
+
+func (s *Session) beginAnnouncing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.announcing >= maxAnnouncing {
+		return false
+	}
+	s.announcing++
+	return true
+}
+
+func (s *Session) endAnnouncing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announcing--
 }
 
 // announceNothing answers that there is nothing, and nothing will follow. It needs no

@@ -65,6 +65,8 @@ func streamCode(err error) moqerr.StreamCode {
 		return reset.Code
 	case errors.As(err, &config): // a name that nothing can have
 		return moqerr.StreamUnroutable
+	case errors.Is(err, wire.ErrNoMemory):
+		return moqerr.StreamEvicted
 	case errors.Is(err, moqerr.ErrTooOld):
 		return moqerr.StreamOld
 	case errors.Is(err, moqerr.ErrDuplicate), errors.Is(err, context.Canceled):

@@ -58,7 +58,7 @@ func (s *Session) fillGroup(r *wire.Reader) error {
 	if err == io.EOF {
 		return group.Close()
 	}
-	if malformed(err) {
+	if malformed(err) || errors.Is(err, wire.ErrNoMemory) {
 		err = &moqerr.StreamError{Code: groupCode(err)}
 	}
 	group.Fail(s.settle(err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
@@ -105,10 +106,16 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 	defer enough()
 	defer context.AfterFunc(s.serving, enough)()
 	defer context.AfterFunc(stream.Context(), func() { p.leave(); leave() })()
+	heard := make(chan struct{})
 	s.work.Go(func() {
+		defer close(heard)
 		defer leave()
 		p.readUpdates(r)
 	})
+	defer func() { // r is the caller's again when this returns
+		_ = stream.SetReadDeadline(time.Now())
+		<-heard
+	}()
 	track, err := broadcast.Subscribe(wanted, m.Track, p.options(m.SubscribeParams))
 	if err != nil {
 		return err

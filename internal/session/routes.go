@@ -16,19 +16,21 @@ type routes struct {
 	byID   map[uint64]string
 	byPath map[string]route
 	next   uint64
-	bytes  int                 // of the paths in byPath
+	held   int64               // counted against the session's budget
 	long   map[uint64]struct{} // announce ids of what was too long to be kept
 }
 
 type route struct {
 	requests *pubsub.Requests // nil: announced, but not for us
 	source   uint64
+	cost     int64 // counted against the session's budget
 }
 
-// What one peer can make us remember: so many routes, and so many bytes of their paths.
+// What remembering an announcement takes beside its path and hops, here and in the origin,
+// and what one takes that is only counted.
 const (
-	maxRoutes     = 1 << 18
-	maxRouteBytes = 32 << 20
+	routeCost = 640
+	longCost  = 64
 )
 
 var errTooMany = &wire.Error{Message: "ANNOUNCE", Field: "active announcements", Err: wire.ErrTooLarge}
@@ -66,6 +68,7 @@ func (s *Session) followAnnouncements() error {
 		return s.check(err)
 	}
 	t := &routes{s: s, hop: ok.Hop, cost: linkCost(s.peer), byID: make(map[uint64]string), byPath: make(map[string]route), long: make(map[uint64]struct{})}
+	defer func() { s.budget.Give(t.held) }()
 	for {
 		m, err := wire.ReadAnnounce(r, s.cfg.Version)
 		if err == io.EOF {
@@ -87,7 +90,7 @@ func (t *routes) apply(m wire.Announce) error {
 	case wire.AnnounceStart:
 		return t.start(m)
 	case wire.AnnounceLong:
-		if len(t.long) >= maxRoutes {
+		if !t.take(longCost) {
 			return errTooMany
 		}
 		t.long[t.next] = struct{}{}
@@ -96,6 +99,7 @@ func (t *routes) apply(m wire.Announce) error {
 		if _, long := t.long[m.ID]; long && t.s.cfg.Version.AnnounceIDs() {
 			if m.Kind == wire.AnnounceEnd {
 				delete(t.long, m.ID)
+				t.give(longCost)
 			}
 			return nil
 		}
@@ -107,13 +111,11 @@ func (t *routes) apply(m wire.Announce) error {
 			return nil
 		}
 		if m.Kind == wire.AnnounceUpdate {
-			t.attach(path, m)
-			return nil
+			return t.attach(path, m)
 		}
 		t.detach(path)
 		delete(t.byID, m.ID)
 		delete(t.byPath, path)
-		t.bytes -= len(path)
 	}
 	return nil
 }
@@ -130,12 +132,6 @@ func (t *routes) path(m wire.Announce) (string, bool) {
 }
 
 func (t *routes) start(m wire.Announce) error {
-	if _, known := t.byPath[m.Suffix]; !known {
-		t.bytes += len(m.Suffix)
-	}
-	if len(t.byPath) >= maxRoutes || t.bytes > maxRouteBytes {
-		return errTooMany
-	}
 	if t.s.cfg.Version.AnnounceIDs() {
 		if _, active := t.byPath[m.Suffix]; active {
 			return &wire.Error{Message: "ANNOUNCE", Field: "suffix", Err: wire.ErrDuplicate}
@@ -143,13 +139,12 @@ func (t *routes) start(m wire.Announce) error {
 		t.byID[t.next] = m.Suffix
 		t.next++
 	}
-	t.attach(m.Suffix, m)
-	return nil
+	return t.attach(m.Suffix, m)
 }
 
 // attach makes path's route what m says. The same source over another way is an
 // update; another source is the end of one broadcast and the start of another.
-func (t *routes) attach(path string, m wire.Announce) {
+func (t *routes) attach(path string, m wire.Announce) error {
 	chain := append(append(make([]uint64, 0, len(m.Hops)+1), m.Hops...), t.hop)
 	r := pubsub.Route{
 		Prefix: wire.JoinPath(t.s.root, path),
@@ -158,14 +153,21 @@ func (t *routes) attach(path string, m wire.Announce) {
 		Cold:   addCost(m.Cold, t.cost),
 	}
 	old := t.byPath[path]
+	cost := int64(routeCost + 2*len(path) + 16*len(chain))
+	if !t.take(cost) {
+		return errTooMany
+	}
 	usable := len(chain) <= wire.MaxHops && !contains(chain, t.s.hop) && !contains(m.Hops, t.hop)
 	if old.requests != nil && usable && old.source == r.Source() && old.source != 0 {
 		if err := old.requests.Update(r); err == nil {
-			return
+			t.give(old.cost)
+			old.cost = cost
+			t.byPath[path] = old
+			return nil
 		}
 	}
 	t.detach(path)
-	now := route{source: r.Source()}
+	now := route{source: r.Source(), cost: cost}
 	if usable {
 		requests, err := t.s.feed.Attach(r)
 		if err != nil {
@@ -174,12 +176,28 @@ func (t *routes) attach(path string, m wire.Announce) {
 		now.requests = requests
 	}
 	t.byPath[path] = now
+	return nil
 }
 
 func (t *routes) detach(path string) {
-	if old := t.byPath[path]; old.requests != nil {
+	old := t.byPath[path]
+	if old.requests != nil {
 		old.requests.Close(nil)
 	}
+	t.give(old.cost)
+}
+
+func (t *routes) take(n int64) bool {
+	ok := t.s.budget.Take(n)
+	if ok {
+		t.held += n
+	}
+	return ok
+}
+
+func (t *routes) give(n int64) {
+	t.held -= n
+	t.s.budget.Give(n)
 }
 
 // close retracts everything. Any other end of the stream is the session's, and conclude

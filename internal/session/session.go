@@ -29,6 +29,11 @@ type Config struct {
 	// sent instead of our SETUP (unauthorized, if it carries none).
 	Admit func(wire.Setup) (root string, err error)
 
+	// Budget bounds, in bytes, what the peer can make us hold: groups of its tracks,
+	// announcements, open streams and what they have carried so far. Zero: 64 MiB.
+	// Negative: no bound.
+	Budget int64
+
 	Logger *slog.Logger // nil: silent
 }
 
@@ -55,6 +60,7 @@ type Session struct {
 	goingAway chan struct{}
 	feed      *pubsub.Feed // nil without a Subscribe origin
 	ranks     ranks        // of what we publish
+	budget    *pubsub.Budget
 
 	work sync.WaitGroup // every goroutine but conclude
 	done chan struct{}
@@ -69,6 +75,7 @@ type Session struct {
 	closed    bool // Close was called: the end is no error
 	over      bool // nothing may be started any more
 
+	announcing int           // announce streams of the peer's
 	publishing int           // publications under way
 	published  chan struct{} // closed when there is none left after closed was set
 	err        error
@@ -102,6 +109,7 @@ func newSession(conn transport.Conn, cfg Config) *Session {
 	s := &Session{
 		cfg:       cfg,
 		conn:      conn,
+		budget:    pubsub.NewBudget(cfg.Budget),
 		log:       cfg.Logger,
 		admitted:  make(chan struct{}),
 		setup:     make(chan wire.Setup, 1),
@@ -123,7 +131,7 @@ func newSession(conn transport.Conn, cfg Config) *Session {
 		s.hop = cfg.Subscribe.Identity()
 	}
 	if cfg.Subscribe != nil {
-		s.feed = cfg.Subscribe.Feed()
+		s.feed = cfg.Subscribe.FeedWith(s.budget)
 		s.feed.AnswerFetches()
 	}
 	return s

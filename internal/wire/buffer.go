@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"math/bits"
 )
@@ -18,6 +19,16 @@ const (
 	spare = 32
 )
 
+// Memory bounds what Readers hold together.
+type Memory interface {
+	Take(n int64) bool // false: there is no room for n bytes more
+	Give(n int64)
+}
+
+// ErrNoMemory says that a Reader was refused the memory that it needs for what its stream
+// is carrying. It says nothing about the bytes.
+var ErrNoMemory = errors.New("no memory left")
+
 // buffer holds what was read from src and not yet handed out. Memory is filled once
 // and then left to whoever holds pieces of it.
 type buffer struct {
@@ -27,6 +38,9 @@ type buffer struct {
 
 	buf        []byte // being filled; buf[start:end] is not yet handed out
 	start, end int
+
+	memory Memory // nil: no bound
+	held   int    // taken from it, for buf and for pieces of an item that is not whole
 
 	arrived int // bytes read from src
 	spent   int // bytes of memory asked for; at most allowance + 2*arrived, and a page
@@ -82,12 +96,36 @@ func (b *buffer) makeRoom(n int) error {
 	if b.credit() < size {
 		return b.collect(n)
 	}
-	if b.next <= b.credit() {
-		size = max(size, b.next)
+	old := b.held
+	if b.next <= b.credit() && b.next > size && b.hold(b.next) {
+		size = b.next
+	} else if !b.hold(size) {
+		return ErrNoMemory
 	}
 	b.replace(size, b.buf[b.start:b.end])
+	b.letGo(old)
 	b.next = min(4*b.next, largeBuffer)
 	return nil
+}
+
+// hold takes n bytes from the memory, or is refused them.
+func (b *buffer) hold(n int) bool {
+	if b.memory == nil {
+		return true
+	}
+	if !b.memory.Take(int64(n)) {
+		return false
+	}
+	b.held += n
+	return true
+}
+
+// letGo gives n bytes back: what they hold is whole, and its new owner's affair.
+func (b *buffer) letGo(n int) {
+	if b.memory != nil && n > 0 {
+		b.held -= n
+		b.memory.Give(int64(n))
+	}
 }
 
 // collect is makeRoom for more than may be asked for at once: bytes arrive in pieces
@@ -107,9 +145,18 @@ func (b *buffer) collect(n int) error {
 			break
 		}
 		// A full buffer has earned twice what was read into it, so there is credit.
-		b.replace(roundDown(min(b.credit(), missing)))
+		piece := roundDown(min(b.credit(), missing))
+		if !b.hold(piece) {
+			return ErrNoMemory
+		}
+		b.replace(piece)
+	}
+	old := b.held
+	if !b.hold(size) {
+		return ErrNoMemory
 	}
 	b.replace(size, pieces...)
+	b.letGo(old)
 	return nil
 }
 

@@ -17,8 +17,19 @@ type Reader struct {
 
 // NewReader returns a Reader of src. It reads nothing until asked, and then whatever
 // is there.
-func NewReader(src io.Reader) *Reader {
-	return &Reader{buffer{src: src, next: firstBuffer}}
+func NewReader(src io.Reader) *Reader { return NewBoundedReader(src, nil) }
+
+// NewBoundedReader returns a Reader whose memory is taken from m, until Release. Reading
+// fails with [ErrNoMemory] if m refuses. What was returned is not counted: whoever keeps
+// it counts it.
+func NewBoundedReader(src io.Reader, m Memory) *Reader {
+	return &Reader{buffer{src: src, next: firstBuffer, memory: m}}
+}
+
+// Release gives the Reader's memory back; nothing can be read any more.
+func (r *Reader) Release() {
+	r.letGo(r.held)
+	_ = r.fail(io.ErrClosedPipe)
 }
 
 // Buffered returns the number of bytes that were read from the source and not yet
