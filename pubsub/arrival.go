@@ -54,11 +54,9 @@ func (c *TrackConsumer) complete() bool {
 		return t.bounded
 	}
 	missing := t.final - floor - uint64(len(t.cache.groups)-t.cache.at(floor))
-	for _, known := range []spans{t.never, t.carried} {
-		for _, o := range known {
-			if from, end := max(o.first, floor), min(o.last+1, t.final); from < end {
-				missing -= end - from - uint64(t.cache.at(end)-t.cache.at(from))
-			}
+	for _, o := range t.never.and(t.carried) {
+		if from, end := max(o.first, floor), min(o.last+1, t.final); from < end {
+			missing -= end - from - uint64(t.cache.at(end)-t.cache.at(from))
 		}
 	}
 	return missing == 0

@@ -131,3 +131,27 @@ func TestDatagramReaderIsWoken(t *testing.T) {
 	tp.Abort(moqerr.StreamMalformed)
 	require.ErrorIs(t, <-results, streamError(moqerr.StreamMalformed))
 }
+
+// TestCompleteWithoutGroups: the end comes as soon as every sequence below it is here, came
+// as a datagram, or is known never to come, also where that is known twice.
+func TestCompleteWithoutGroups(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0)})
+	putGroup(t, tp, 0, 0, 1)
+	require.NoError(t, tp.PutDatagram(2, RawFrame{}))
+	tp.Drop(1, 3)
+	putGroup(t, tp, 3, 0, 1) // all the same
+	require.NoError(t, tp.EndAt(6))
+	putGroup(t, tp, 5, 0, 1)
+	for range 3 {
+		_, err := c.NextArrival(testCtx(t))
+		require.NoError(t, err)
+	}
+	requireNone(t, c.NextArrival)
+	putGroup(t, tp, 4, 0, 1)
+	_, err := c.NextArrival(testCtx(t))
+	require.NoError(t, err)
+	_, err = c.NextArrival(testCtx(t))
+	require.Equal(t, io.EOF, err)
+}

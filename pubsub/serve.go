@@ -52,6 +52,7 @@ func (c *TrackConsumer) Floor() uint64 {
 		}
 		floor++
 	}
+	c.low = floor
 	return floor
 }
 

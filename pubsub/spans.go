@@ -39,6 +39,18 @@ func (s *spans) add(first, last uint64) {
 	*s = kept[max(0, len(kept)-maxSpans):]
 }
 
+// and returns the sequences of both sets.
+func (s spans) and(o spans) spans {
+	if len(o) == 0 {
+		return s
+	}
+	s = slices.Clone(s)
+	for _, p := range o {
+		s.add(p.first, p.last)
+	}
+	return s
+}
+
 // cut forgets what lies below floor.
 func (s *spans) cut(floor uint64) {
 	for len(*s) > 0 && (*s)[0].last < floor {

@@ -18,7 +18,7 @@ import (
 func TestDatagramsCrossSessions(t *testing.T) {
 	onVersions(t, func(t *testing.T, b *bed) {
 		near, middle, far := pubsub.NewOrigin(), pubsub.NewOrigin(), pubsub.NewOrigin()
-		_, tr := announced(t, near, "x", "t", pubsub.TrackInfo{MaxAge: time.Minute, Timescale: 1000})
+		_, tr := announced(t, near, "x", "t", pubsub.TrackInfo{MaxAge: 20 * time.Second, Timescale: 1000})
 		b.sessions(Config{Publish: near}, Config{Publish: middle, Subscribe: middle})
 		b.sessions(Config{Subscribe: far}, Config{Publish: middle, Subscribe: middle})
 		reader := subscribeTo(t, far, "x", "t", pubsub.SubscribeOptions{})

@@ -27,12 +27,14 @@ const (
 
 // groupWriter sends one group on one stream.
 type groupWriter struct {
-	stream transport.SendStream
-	group  *pubsub.GroupConsumer
-	until  int // index behind the last frame that is wanted; 0: all
+	stream   transport.SendStream
+	group    *pubsub.GroupConsumer
+	sequence uint64
+	until    int // index behind the last frame that is wanted; 0: all
 
 	mu      sync.Mutex
 	writing bool
+	begun   bool // something was sent
 	stale   bool
 	done    bool
 	timer   *time.Timer // runs out when the group becomes too old, and then when it is blocked
@@ -65,13 +67,14 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	p.mu.Lock()
 	params := p.params
 	p.mu.Unlock()
-	p.enter(group.Sequence(), stream)
+	p.ledger.send(group.Sequence())
 	until := 0
 	header := wire.Group{Subscribe: p.id, Sequence: group.Sequence(), FrameStart: uint64(group.Index())}
 	if params.HasEnd && params.HasFrameEnd && params.End == header.Sequence {
 		until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
 	}
 	if group.Complete() && group.Size() < inlineBytes {
+		p.enter(header.Sequence, stream, nil)
 		w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
 		w.stream, w.group, w.until, w.done = stream, group, until, false
 		w.run(p, header)
@@ -79,17 +82,13 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 		inlineWriters.Put(w)
 		return nil
 	}
-	w := &groupWriter{stream: stream, group: group, until: until}
-	p.mu.Lock()
-	p.open[header.Sequence] = w
-	p.mu.Unlock()
+	w := &groupWriter{stream: stream, group: group, sequence: header.Sequence, until: until}
+	p.enter(header.Sequence, stream, w)
 	p.writers.Add(1)
 	p.s.work.Go(func() {
 		defer p.writers.Done()
 		w.run(p, header)
-		p.mu.Lock()
-		delete(p.open, header.Sequence)
-		p.mu.Unlock()
+		p.exit(w)
 	})
 	return nil
 }
@@ -208,6 +207,7 @@ func (w *groupWriter) write(b []byte) error {
 	_, err := w.stream.Write(b)
 	w.mu.Lock()
 	w.writing = false
+	w.begun = w.begun || err == nil
 	w.mu.Unlock()
 	return err
 }
@@ -230,8 +230,12 @@ func (p *publication) watch() {
 func (w *groupWriter) arm(in time.Duration, expire func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer == nil && !w.done {
+	switch {
+	case w.done:
+	case w.timer == nil:
 		w.timer = time.AfterFunc(in, expire)
+	case in <= 0 && !w.stale: // evicted before its time
+		w.timer.Reset(0)
 	}
 }
 
@@ -242,7 +246,29 @@ func (p *publication) expire(sequence uint64, w *groupWriter) {
 	in, older := p.track.StaleIn(sequence)
 	if older && w.overdue(in) {
 		w.stream.Reset(moqerr.StreamOld)
+		p.abandon(w)
 	}
+}
+
+// abandon notes a group of which the peer may not even know that there was one.
+func (p *publication) abandon(w *groupWriter) {
+	w.mu.Lock()
+	begun := w.begun
+	w.mu.Unlock()
+	if begun {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unsent = append(p.unsent, w.sequence)
+}
+
+func (p *publication) takeUnsent() []uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	unsent := p.unsent
+	p.unsent = nil
+	return unsent
 }
 
 // overdue reports whether the group has been too old and blocked for staleGrace, and

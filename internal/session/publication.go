@@ -27,7 +27,14 @@ type publication struct {
 	gone   bool // the peer has unsubscribed
 	open   map[uint64]*groupWriter
 	rank   rank
-	newest []ranked // the newest groups, newest first, at most maxSlots-1
+	front  *groupWriter         // of open: the one to be sent first
+	next   *groupWriter         // of open: the newest of the others
+	small  transport.SendStream // of the newest group that was written on the spot
+	unsent []uint64             // groups that were too old before anything of them was sent
+
+	smallest uint64 // the sequence of small
+
+	ledger ledger // the publisher's goroutine only
 
 	writers sync.WaitGroup
 }
@@ -260,16 +267,34 @@ func (p *publication) publish(alive, wanted context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !started {
-			if err := p.sayStart(min(group.Sequence(), p.track.Floor())); err != nil {
-				return errors.Join(err, group.Close())
-			}
+		if err := p.account(started, group.Sequence()); err != nil {
+			return errors.Join(err, group.Close())
 		}
 		if err := p.send(alive, group); err != nil {
 			return err
 		}
 		p.watch()
 	}
+}
+
+// account says START before the first group, and before others DROP of those that are too
+// old by now to be sent.
+func (p *publication) account(started bool, sequence uint64) error {
+	floor := min(sequence, p.track.Floor())
+	if started {
+		p.ledger.forget(p.takeUnsent())
+		return p.ledger.raise(floor, p.sayDrop)
+	}
+	p.ledger.floor = floor
+	return p.sayStart(floor)
+}
+
+// sayDrop tells the peer that a range of groups will not come, since they are too old. A
+// group that is cut while it is sent needs none: its stream is reset.
+func (p *publication) sayDrop(first, last uint64) error {
+	m := wire.SubscribeReply{Kind: wire.ReplyDrop, Group: first, End: last, Code: uint64(moqerr.StreamOld)}
+	_, err := p.stream.Write(m.Append(nil, p.s.cfg.Version))
+	return err
 }
 
 // sayStart tells the peer that nothing below sequence will come.
@@ -285,6 +310,12 @@ func (p *publication) sayEnd() error {
 	final, ok := p.track.Final()
 	if !ok {
 		return &moqerr.StreamError{Code: moqerr.StreamInternal}
+	}
+	p.ledger.forget(p.takeUnsent())
+	if len(p.ledger.sent) > 0 || p.ledger.floor > 0 {
+		if err := p.ledger.raise(final, p.sayDrop); err != nil {
+			return err
+		}
 	}
 	m := wire.SubscribeReply{Kind: wire.ReplyEnd, Group: final}
 	_, err := p.stream.Write(m.Append(nil, p.s.cfg.Version))

@@ -1,35 +1,35 @@
 package session
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/remoq/moq/internal/transport"
 )
 
-// maxSlots is how many of a track's newest groups are told apart in urgency, at most.
-const maxSlots = 4
+// place is where a group stands among those of its track.
+type place int8
 
-// rank is the urgencies of one subscription's groups: the newest has the first, the one
-// before it the next, and all that are older share the last.
+const (
+	inFront place = iota // it is being sent, or is so small that it goes before anything
+	nextUp               // the newest one that waits
+	behind               // all others
+)
+
+// rank is the urgencies of one subscription's groups, for each place; several may be equal.
 type rank struct {
 	first, last int8
 	version     uint64 // of the ranks that it is from
 }
 
-// at returns the urgency of the group that has place newer ones before it, and whether it
-// shares that with groups of its own track: of those the oldest goes first, while others
-// take turns with those of other tracks.
-func (r rank) at(place int) (urgency int8, turns bool) {
-	if place >= int(r.last-r.first) {
-		return r.last, r.last == r.first
-	}
-	return r.first + int8(place), true
+// at returns the urgency of a place. Groups in front take turns with those of other tracks,
+// of those behind the oldest goes first.
+func (r rank) at(p place) (urgency int8, turns bool) {
+	return min(r.first+int8(p), r.last), p != behind || r.first == r.last
 }
 
 // ranks maps the priorities of a session's subscriptions to the few urgencies that streams
 // have (§6.5). Only those in use count: with three priorities each has two urgencies, one
-// for the newest group and one for what is older.
+// for the group in front and one for the others.
 type ranks struct {
 	mu sync.Mutex
 	// Guarded by mu.
@@ -111,9 +111,9 @@ func (r *ranks) of(priority uint8) rank {
 	}
 	const all = urgencyGroups - urgencyFirst + 1
 	first, next := higher*all/r.levels, (higher+1)*all/r.levels
-	slots := min(max(next-first, 1), maxSlots)
+	places := min(max(next-first, 1), int(behind)+1)
 	r.version++
-	return rank{first: int8(urgencyFirst + first), last: int8(urgencyFirst + first + slots - 1), version: r.version}
+	return rank{first: int8(urgencyFirst + first), last: int8(urgencyFirst + first + places - 1), version: r.version}
 }
 
 // move is a publication with its new rank.
@@ -141,34 +141,87 @@ func apply(moved []move) {
 	}
 }
 
-// ranked is the stream of one of the newest groups, sent or not: what was written may still
-// wait for the network.
-type ranked struct {
-	sequence uint64
-	stream   transport.SendStream
-}
-
-// enter gives a new group's stream its urgency, and those of older groups that it passes
-// the next one each.
-func (p *publication) enter(sequence uint64, stream transport.SendStream) {
+// enter gives a new group's stream its place. w is nil for a group of one packet.
+//
+// Newer groups go before older ones, but one that is being sent is left to finish: else, on
+// a link that is too slow for all of them, each would be overtaken by the next and none
+// would ever be whole. It is overtaken all the same if nothing else waits, since then the
+// link may well have room for both.
+func (p *publication) enter(sequence uint64, stream transport.SendStream, w *groupWriter) {
 	p.mu.Lock()
 	defer p.mu.Unlock() // setting a priority only moves a queue's entry
-	at := 0
-	for at < len(p.newest) && p.newest[at].sequence > sequence {
-		at++
+	switch {
+	case w == nil:
+		p.enterSmall(sequence, stream)
+		return
+	case p.front == nil:
+		p.front = w
+	case sequence < p.front.sequence:
+	case len(p.open) == 1:
+		p.move(p.front, behind)
+		p.front = w
+	case p.next == nil || p.next.sequence < sequence:
+		p.move(p.next, behind)
+		p.next = w
 	}
-	if at >= maxSlots-1 {
-		stream.SetPriority(p.rank.at(at))
+	p.open[sequence] = w
+	p.move(w, p.placeOf(w))
+}
+
+// enterSmall puts a small group in front of the one before it. p.mu is held.
+func (p *publication) enterSmall(sequence uint64, stream transport.SendStream) {
+	if p.small != nil && p.smallest > sequence {
+		stream.SetPriority(p.rank.at(behind))
 		return
 	}
-	p.newest = slices.Insert(p.newest, at, ranked{sequence, stream})
-	for i := at; i < len(p.newest); i++ {
-		p.newest[i].stream.SetPriority(p.rank.at(i))
+	if p.small != nil {
+		p.small.SetPriority(p.rank.at(behind))
 	}
-	if len(p.newest) == maxSlots {
-		p.newest[maxSlots-1] = ranked{}
-		p.newest = p.newest[:maxSlots-1]
+	p.small, p.smallest = stream, sequence
+	stream.SetPriority(p.rank.at(inFront))
+}
+
+func (p *publication) placeOf(w *groupWriter) place {
+	switch w {
+	case p.front:
+		return inFront
+	case p.next:
+		return nextUp
+	default:
+		return behind
 	}
+}
+
+func (p *publication) move(w *groupWriter, to place) {
+	if w != nil {
+		w.stream.SetPriority(p.rank.at(to))
+	}
+}
+
+// exit takes out a group whose writer is done, and moves up the newest of those that wait.
+func (p *publication) exit(w *groupWriter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, w.sequence)
+	if w != p.front && w != p.next {
+		return
+	}
+	if w == p.front {
+		p.front = p.newest(nil)
+		p.move(p.front, inFront)
+	}
+	p.next = p.newest(p.front)
+	p.move(p.next, nextUp)
+}
+
+// newest returns the newest group that is open, but for one.
+func (p *publication) newest(but *groupWriter) (found *groupWriter) {
+	for _, w := range p.open {
+		if w != but && (found == nil || found.sequence < w.sequence) {
+			found = w
+		}
+	}
+	return found
 }
 
 // rerank moves all groups that are under way to other urgencies.
@@ -180,9 +233,9 @@ func (p *publication) rerank(r rank) {
 	}
 	p.rank = r
 	for _, w := range p.open {
-		w.stream.SetPriority(r.at(maxSlots))
+		p.move(w, p.placeOf(w))
 	}
-	for i, n := range p.newest {
-		n.stream.SetPriority(r.at(i))
+	if p.small != nil {
+		p.small.SetPriority(r.at(inFront))
 	}
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"bytes"
 	"context"
+	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -24,8 +26,8 @@ type fakeStream struct {
 
 func (s *fakeStream) SetPriority(urgency int8, turns bool) { s.urgency, s.turns = urgency, turns }
 
-// TestRanks: higher priorities before lower ones, and within a track newer groups before
-// older ones, as far as the urgencies reach.
+// TestRanks: higher priorities before lower ones, and within a track the group in front
+// before the newest that waits, and that before all others.
 func TestRanks(t *testing.T) {
 	var r ranks
 	add := func(priority uint8) *publication {
@@ -33,54 +35,67 @@ func TestRanks(t *testing.T) {
 		r.add(p, priority)
 		return p
 	}
-	groups := func(p *publication, sequences ...uint64) (streams []*fakeStream) {
-		for _, sequence := range sequences {
-			s := new(fakeStream)
-			p.enter(sequence, s)
-			streams = append(streams, s)
-		}
-		return streams
+	open := func(p *publication, sequence uint64) *fakeStream {
+		s := new(fakeStream)
+		p.enter(sequence, s, &groupWriter{stream: s, sequence: sequence})
+		return s
 	}
-	urgencies := func(streams []*fakeStream) (all []int8) {
+	urgencies := func(streams ...*fakeStream) (all []int8) {
 		for _, s := range streams {
 			all = append(all, s.urgency)
 		}
 		return all
 	}
 	low := add(60)
-	of := groups(low, 1, 2, 3, 4, 5, 6)
-	require.Equal(t, []int8{4, 4, 4, 3, 2, 1}, urgencies(of))
-	require.False(t, of[0].turns, "of the older ones the oldest first")
-	require.True(t, of[5].turns, "with the newest of other tracks")
-	require.Equal(t, []int8{4}, urgencies(groups(low, 0)), "a late one passes nobody")
-	require.Equal(t, []int8{4, 4, 4, 3, 2, 1}, urgencies(of))
+	g1 := open(low, 1)
+	require.Equal(t, []int8{1}, urgencies(g1))
+	g2 := open(low, 2)
+	require.Equal(t, []int8{3, 1}, urgencies(g1, g2), "the newer one overtakes")
+	g3 := open(low, 3)
+	require.Equal(t, []int8{3, 1, 2}, urgencies(g1, g2, g3), "but not one that has overtaken")
+	g4, g0 := open(low, 4), open(low, 0)
+	require.Equal(t, []int8{3, 3, 1, 3, 2}, urgencies(g0, g1, g2, g3, g4))
+	require.True(t, g4.turns)
+	require.False(t, g3.turns, "of those behind the oldest goes first")
+	low.exit(low.open[2])
+	require.Equal(t, []int8{3, 3, 2, 1}, urgencies(g0, g1, g3, g4), "the newest is next")
+	low.exit(low.open[3])
+	require.Equal(t, []int8{3, 2, 1}, urgencies(g0, g1, g4))
+
+	small, smaller := new(fakeStream), new(fakeStream)
+	low.enter(5, small, nil)
+	low.enter(6, smaller, nil)
+	require.Equal(t, []int8{3, 1}, urgencies(small, smaller))
 
 	high := add(80)
-	above := groups(high, 1, 2, 3, 4)
-	require.Equal(t, []int8{3, 3, 2, 1}, urgencies(above))
-	require.Equal(t, []int8{6, 5, 4}, urgencies(of)[3:], "behind all of the other's")
+	above := open(high, 9)
+	require.Equal(t, []int8{1}, urgencies(above))
+	require.Equal(t, []int8{6, 5, 4, 4}, urgencies(g0, g1, g4, smaller), "behind all of the other's")
 	add(100)
-	require.Equal(t, []int8{4, 3}, urgencies(above)[2:])
-	require.Equal(t, []int8{6, 5}, urgencies(of)[4:])
+	require.Equal(t, []int8{3, 5, 6, 6}, urgencies(above, g4, g1, g0))
 	r.update(low, 200)
-	require.Equal(t, []int8{2, 1}, urgencies(of)[4:])
-	require.Equal(t, []int8{6, 5}, urgencies(above)[2:])
+	require.Equal(t, []int8{5, 1, 2, 2}, urgencies(above, g4, g1, g0))
 	r.remove(high)
 	r.update(high, 255)
 	require.Len(t, r.members, 2, "who has left stays out")
-	require.Equal(t, []int8{2, 1}, urgencies(of)[4:])
 	for i := range 200 {
-		p := add(uint8(i))
-		require.LessOrEqual(t, groups(p, 1)[0].urgency, int8(urgencyGroups))
+		s := open(add(uint8(i)), 1)
+		require.GreaterOrEqual(t, s.urgency, int8(urgencyFirst))
+		require.LessOrEqual(t, s.urgency, int8(urgencyGroups))
 	}
+}
+
+// narrow limits what the dialing end of a connection receives.
+func (b *bed) narrow(dialed interface{ LocalAddr() net.Addr }, bits int, queue time.Duration) {
+	to, err := netip.ParseAddrPort(dialed.LocalAddr().String())
+	require.NoError(b.t, err)
+	b.net.LimitDown(to.Addr(), bits, queue)
 }
 
 // slow is a peer whose link towards it takes so many bits a second.
 func slow(b *bed, origin *pubsub.Origin, bits int, queue time.Duration) *peer {
 	p, _ := b.against(Config{Publish: origin})
-	from, err := netip.ParseAddrPort(p.conn.RemoteAddr().String())
-	require.NoError(b.t, err)
-	b.net.LimitUp(from.Addr(), bits, queue)
+	b.narrow(p.conn, bits, queue)
 	return p
 }
 
@@ -98,6 +113,7 @@ func (p *peer) arrivals(ctx context.Context, each func(m wire.Group)) {
 			go func() {
 				r := wire.NewReader(s)
 				if typ, err := r.Varint(); err != nil || typ != uint64(wire.UniGroup) {
+					_, _ = io.Copy(io.Discard, s) // gives the credit back
 					return
 				}
 				body, err := r.Message()
@@ -189,7 +205,7 @@ func TestTheNewestGroupOvertakes(t *testing.T) {
 				order = append(order, <-arrived)
 			}
 			if count == 8 {
-				require.Equal(t, []uint64{7, 6, 5}, order[:3])
+				require.Equal(t, []uint64{1, 7, 6, 5, 4, 3, 2, 0}, order, "1 was being sent")
 			}
 			require.Less(t, slices.Index(order, last), slices.Index(order, last*2/3), "before what was there first")
 		}
