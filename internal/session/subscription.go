@@ -36,6 +36,7 @@ type subscription struct {
 	ended    chan struct{}         // closed when the subscription is over
 
 	params wire.SubscribeParams // what the peer was told last; demand's goroutine only
+	served atomic.Bool          // the peer has said START, or a group has come
 	begun  atomic.Bool          // a group has come
 	first  chan uint64          // which; capacity 1
 
@@ -252,6 +253,9 @@ func (sub *subscription) follow(stream transport.Stream) error {
 				return err
 			}
 			finished = true
+			if !sub.served.Load() {
+				return sub.producer.Close() // there never was a group
+			}
 			timer.Reset(min(max(sub.producer.Info().MaxAge, stragglers), maxStragglers))
 		case <-timer.C:
 			if finished {
@@ -296,11 +300,15 @@ func (sub *subscription) readReplies(stream transport.Stream) error {
 		}
 		switch m.Kind {
 		case wire.ReplyStart:
+			sub.served.Store(true)
 			sub.producer.StartAt(m.Group)
 		case wire.ReplyEnd:
 			ended = true
 			if err := sub.producer.EndAt(m.Group); err != nil {
-				return err
+				if sub.s.cfg.Version.AnnounceIDs() {
+					return err
+				}
+				sub.s.log.Debug("end left out", "err", err) // older peers say it too low
 			}
 		case wire.ReplyDrop:
 			sub.producer.Drop(m.Group, m.End)
@@ -310,6 +318,7 @@ func (sub *subscription) readReplies(stream transport.Stream) error {
 
 // begin notes the first group that came.
 func (sub *subscription) begin(sequence uint64) {
+	sub.served.Store(true)
 	if sub.s.cfg.Version.StartFloor() && sub.begun.CompareAndSwap(false, true) {
 		sub.first <- sequence
 	}
