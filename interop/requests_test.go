@@ -1,0 +1,228 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq"
+	"github.com/remoq/moq/internal/peers"
+	"github.com/remoq/moq/moqerr"
+	"github.com/remoq/moq/pubsub"
+)
+
+// way is one relay, carrier and version.
+type way struct {
+	binary, carrier string
+	version         moq.Version
+}
+
+var ways = []way{
+	{peers.MoqRelay, "https", moq.Lite06}, {peers.MoqRelay, "moqt", moq.Lite06}, {peers.MoqRelay, "https", moq.Lite05},
+	{peers.MoqRelay, "moqt", moq.Lite05}, {peers.MoqRelay14, "https", moq.Lite05}, {peers.MoqRelay14, "moqt", moq.Lite05},
+}
+
+// onWays runs f with an origin of ours at either end of a real relay.
+func onWays(t *testing.T, f func(t *testing.T, w way, writer, reader *pubsub.Origin)) {
+	for _, w := range ways {
+		t.Run(fmt.Sprint(w), func(t *testing.T) {
+			o := Ours{hub: startRelay(t, peers.RelayOptions{Binary: w.binary}), carrier: w.carrier, version: w.version}
+			writer, reader := pubsub.NewOrigin(), pubsub.NewOrigin()
+			o.dial(t, "writer", moq.Config{Publish: writer})
+			o.dial(t, "reader", moq.Config{Subscribe: reader})
+			f(t, w, writer, reader)
+		})
+	}
+}
+
+// accept makes every track that is asked for, with one group that names it, and rejects
+// those that are called "none".
+func accept(t *testing.T, requests *pubsub.Requests) {
+	for {
+		q, err := requests.Next(t.Context())
+		if err != nil {
+			return
+		}
+		if q.Track() == "none" {
+			q.Reject(nil)
+			continue
+		}
+		if track, err := q.Accept(pubsub.TrackInfo{}); err == nil {
+			_ = track.WriteNow([]byte(q.Path() + ":" + q.Track()))
+		}
+	}
+}
+
+// TestServedPrefix: what lies below a prefix that is served reaches whoever serves it. A relay
+// of the older generation takes an announcement for one broadcast, so there only the prefix
+// itself can be asked for.
+func TestServedPrefix(t *testing.T) {
+	onWays(t, func(t *testing.T, w way, writer, reader *pubsub.Origin) {
+		room, err := writer.Serve("room")
+		require.NoError(t, err)
+		go accept(t, room)
+		for _, path := range []string{"room", "room/7/cam"} {
+			b, err := reader.Broadcast(within(t, 10*time.Second), path)
+			require.NoError(t, err)
+			sub, err := b.Subscribe(within(t, 10*time.Second), "t", pubsub.SubscribeOptions{})
+			if w.binary == peers.MoqRelay14 && path != "room" {
+				t.Log("a path below the prefix: ", err)
+				require.Error(t, err)
+				continue
+			}
+			require.NoError(t, err)
+			group, err := sub.NextGroup(within(t, 10*time.Second))
+			require.NoError(t, err)
+			frame, err := group.NextFrame(within(t, 10*time.Second))
+			require.NoError(t, err)
+			require.Equal(t, path+":t", string(frame.Payload))
+			_, err = b.Subscribe(within(t, 10*time.Second), "none", pubsub.SubscribeOptions{})
+			var refused *moqerr.StreamError
+			require.ErrorAs(t, err, &refused)
+			t.Log("a track that is rejected: ", err)
+		}
+	})
+}
+
+// TestDatagrams: they reach a reader through the relay, with their numbers and times.
+func TestDatagrams(t *testing.T) {
+	onWays(t, func(t *testing.T, w way, writer, reader *pubsub.Origin) {
+		b, err := writer.CreateBroadcast("b")
+		require.NoError(t, err)
+		track, err := b.CreateTrack("t", pubsub.TrackInfo{Timescale: 1000})
+		require.NoError(t, err)
+		require.NoError(t, b.Announce())
+		c, err := reader.Broadcast(within(t, 10*time.Second), "b")
+		require.NoError(t, err)
+		sub, err := c.Subscribe(within(t, 10*time.Second), "t", pubsub.SubscribeOptions{})
+		require.NoError(t, err)
+		ctx := within(t, 15*time.Second)
+		require.NoError(t, demanded(ctx, track))
+		seen := make(chan pubsub.RawDatagram, 100)
+		go func() {
+			for {
+				d, err := sub.NextDatagram(ctx)
+				if err != nil {
+					return
+				}
+				seen <- d
+			}
+		}()
+		sent := make(map[uint64]string)
+		for i := range 50 {
+			payload := fmt.Sprint("datagram ", i)
+			seq, err := track.WriteDatagram(pubsub.Frame{Timestamp: time.Duration(i) * time.Second, Payload: []byte(payload)})
+			require.NoError(t, err)
+			sent[seq] = payload
+			pause(ctx, 20*time.Millisecond)
+		}
+		pause(ctx, 500*time.Millisecond)
+		got := len(seen)
+		for range got {
+			d := <-seen
+			require.Equal(t, sent[d.Sequence], string(d.Payload))
+			require.Equal(t, 1000*d.Sequence, d.Ticks)
+			delete(sent, d.Sequence)
+		}
+		t.Logf("%d of 50 arrived", got)
+		require.Greater(t, got, 25)
+	})
+}
+
+// TestUpdates: priority, bounds and Max Age of a reader reach the writer through the relay,
+// and what an end holds back comes when it is raised.
+func TestUpdates(t *testing.T) {
+	onWays(t, func(t *testing.T, w way, writer, reader *pubsub.Origin) {
+		b, err := writer.CreateBroadcast("b")
+		require.NoError(t, err)
+		track, err := b.CreateTrack("t", pubsub.TrackInfo{MaxAge: time.Minute})
+		require.NoError(t, err)
+		require.NoError(t, b.Announce())
+		c, err := reader.Broadcast(within(t, 10*time.Second), "b")
+		require.NoError(t, err)
+		sub, err := c.Subscribe(within(t, 10*time.Second), "t", pubsub.SubscribeOptions{Priority: 5})
+		require.NoError(t, err)
+		ctx := within(t, 20*time.Second)
+		require.NoError(t, demanded(ctx, track))
+		write := func() { require.NoError(t, track.WriteNow([]byte("x"))) }
+		next := func() (uint64, error) {
+			g, err := sub.NextGroup(ctx)
+			if err != nil {
+				return 0, err
+			}
+			return g.Sequence(), nil
+		}
+		write()
+		seq, err := next()
+		require.NoError(t, err)
+		require.Zero(t, seq)
+		end := uint64(2)
+		require.NoError(t, sub.Update(pubsub.SubscribeOptions{Priority: 200, MaxAge: 30 * time.Second, End: &end}))
+		pause(ctx, 500*time.Millisecond)
+		demand := track.Demand()
+		t.Logf("demand: priority %d, Max Age %v, end %v", demand.Priority, demand.MaxAge, demand.End != nil)
+		if w.binary != peers.MoqRelay14 { // which keeps changes to itself
+			require.Equal(t, uint8(200), demand.Priority)
+			require.Equal(t, 30*time.Second, demand.MaxAge)
+		}
+		for range 4 {
+			write()
+		}
+		for want := uint64(1); want <= 2; want++ {
+			seq, err := next()
+			require.NoError(t, err)
+			require.Equal(t, want, seq)
+		}
+		_, err = next()
+		require.Equal(t, io.EOF, err)
+		require.NoError(t, sub.Update(pubsub.SubscribeOptions{MaxAge: 30 * time.Second}))
+		for want := uint64(3); want <= 4; want++ {
+			seq, err := next()
+			require.NoError(t, err)
+			require.Equal(t, want, seq)
+		}
+	})
+}
+
+// TestBursts: a reader that wants the live group only, of a writer that makes several at a
+// time: those that are too old at once are said to be dropped, and the relays take that.
+func TestBursts(t *testing.T) {
+	onWays(t, func(t *testing.T, _ way, writer, reader *pubsub.Origin) {
+		b, err := writer.CreateBroadcast("b")
+		require.NoError(t, err)
+		track, err := b.CreateTrack("t", pubsub.TrackInfo{})
+		require.NoError(t, err)
+		require.NoError(t, b.Announce())
+		c, err := reader.Broadcast(within(t, 10*time.Second), "b")
+		require.NoError(t, err)
+		sub, err := c.Subscribe(within(t, 10*time.Second), "t", pubsub.SubscribeOptions{MaxAge: pubsub.LiveOnly})
+		require.NoError(t, err)
+		ctx := within(t, 20*time.Second)
+		require.NoError(t, demanded(ctx, track))
+		const bursts, size = 50, 10
+		go func() {
+			for i := range bursts * size {
+				_ = track.WriteFrame(pubsub.Frame{Timestamp: time.Duration(i) * time.Second, Payload: []byte("x")})
+				if i%size == size-1 {
+					pause(ctx, 20*time.Millisecond)
+				}
+			}
+			pause(ctx, time.Second)
+			_ = track.Close()
+		}()
+		var last uint64
+		read := 0
+		for g, err := range sub.Groups(ctx) {
+			require.NoError(t, err)
+			last = g.Sequence()
+			read++
+		}
+		t.Logf("%d of %d groups came", read, bursts*size)
+		require.Equal(t, uint64(bursts*size-1), last)
+	})
+}
