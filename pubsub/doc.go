@@ -32,11 +32,20 @@
 // one gets a [TrackProducer] and fills it. Supplier and readers never wait for each
 // other.
 //
+// What is made only when somebody wants it is offered in the same way: everything below a
+// prefix by [Origin.Serve], and the tracks of a broadcast by [BroadcastProducer.Tracks].
+//
+// # Datagrams
+//
+// A track can also carry datagrams ([TrackProducer.WriteDatagram]): single frames that
+// need not arrive, and that no group waits for. They share the groups' sequences.
+//
 // # What is kept
 //
 // The latest group of a track is always kept. Older ones are kept until they are older
-// than [TrackInfo] MaxAge by their presentation times, or until the origin's byte
-// budget is used up. A slow reader loses the oldest group first and is told which
+// than [TrackInfo] MaxAge by their presentation times, or until a budget in bytes is used
+// up: the origin's, the track's, or that of whoever supplies it ([Budget]), which the
+// latest groups count against too. Of datagrams the last 64 are kept. A slow reader loses the oldest group first and is told which
 // ([GroupConsumer.Gap]); it never slows down the others.
 //
 // # Iterators

@@ -129,3 +129,56 @@ func ExampleOrigin_Attach() {
 	// Output:
 	// news of far/away
 }
+
+// Broadcasts and tracks that are made when somebody asks for them.
+func ExampleOrigin_Serve() {
+	ctx := context.Background()
+	origin := pubsub.NewOrigin()
+	rooms, err := origin.Serve("rooms")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	go func() {
+		for {
+			request, err := rooms.Next(ctx)
+			if err != nil {
+				return // closed
+			}
+			if request.Track() != "chat" {
+				request.Reject(nil) // not found
+				continue
+			}
+			track, err := request.Accept(pubsub.TrackInfo{})
+			if err == nil {
+				_ = track.WriteNow([]byte("welcome to " + request.Path()))
+			}
+		}
+	}()
+
+	room, err := origin.Broadcast(ctx, "rooms/7")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	chat, err := room.Subscribe(ctx, "chat", pubsub.SubscribeOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for group, err := range chat.Groups(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		frame, _ := group.NextFrame(ctx)
+		fmt.Printf("%s\n", frame.Payload)
+		break
+	}
+	_, err = room.Subscribe(ctx, "video", pubsub.SubscribeOptions{})
+	fmt.Println(err)
+	rooms.Close(nil)
+	// Output:
+	// welcome to rooms/7
+	// moq: stream reset by us: not found (0x33)
+}
