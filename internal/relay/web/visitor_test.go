@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +88,29 @@ func TestCloseWithoutSession(t *testing.T) {
 		require.Zero(t, time.Since(began))
 		require.Equal(t, moqerr.SessionNoError, c.goodbye())
 		require.Equal(t, latency, time.Since(began))
+	})
+}
+
+// TestHeaderBomb: a request with too large a header is not read to its end, and does no harm
+// to others.
+func TestHeaderBomb(t *testing.T) {
+	onRelay(t, func(t *testing.T, n *testnet.Network, up *relay.Relay, at net.Addr) {
+		bomber, other := dialBare(t, n, at, pinned(up)), dialBare(t, n, at, pinned(up))
+		stream, err := bomber.h3.OpenRequestStream(t.Context())
+		require.NoError(t, err)
+		req, err := http.NewRequest(http.MethodConnect, "https://localhost/", nil)
+		require.NoError(t, err)
+		req.Proto = "webtransport"
+		req.Header.Set("bomb", strings.Repeat("~", 1<<20)) // no shorter in Huffman's code
+		if err = stream.SendRequestHeader(req); err == nil {
+			var res *http.Response
+			if res, err = stream.ReadResponse(); err == nil {
+				require.NotEqual(t, http.StatusOK, res.StatusCode)
+			}
+		}
+		t.Log(err)
+		status, _ := other.connect("webtransport", "/")
+		require.Equal(t, http.StatusOK, status)
 	})
 }
 

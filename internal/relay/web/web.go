@@ -17,11 +17,15 @@ import (
 	"github.com/remoq/moq/moqerr"
 )
 
+// maxHeader is the largest CONNECT that is read, which is what the released relay takes.
+const maxHeader = 16 << 10
+
 // Enable lets r serve WebTransport. It must be called before the relay serves. The
 // returned function frees what Enable made; call it after the relay was closed.
 func Enable(r *relay.Relay) (stop func() error) {
 	server := &webtransport.Server{
 		H3: &http3.Server{
+			MaxHeaderBytes: maxHeader,
 			ConnContext: func(ctx context.Context, conn *quic.Conn) context.Context {
 				return context.WithValue(ctx, visitorKey{}, newVisitor(r, conn))
 			},
