@@ -41,6 +41,7 @@ type RawDatagram struct {
 type datagrams struct {
 	ring  [keptDatagrams]RawDatagram
 	count uint64 // how many came; the next one's place is count modulo the ring
+	bytes int64  // of payload in the ring
 
 	// What came lately: bit i of seen is sequence top-1-i. An older one is dropped, so that
 	// none is delivered twice.
@@ -66,6 +67,16 @@ func (d *datagrams) admit(sequence uint64) error {
 	return nil
 }
 
+// keep puts a datagram into the ring, and returns by how much that grew.
+func (d *datagrams) keep(sequence uint64, f RawFrame) (grown int64) {
+	at := &d.ring[d.count%keptDatagrams]
+	grown = int64(len(f.Payload) - len(at.Payload))
+	*at = RawDatagram{Sequence: sequence, RawFrame: f}
+	d.count++
+	d.bytes += grown
+	return grown
+}
+
 // WriteDatagram sends one frame as a datagram, without any promise to arrive, and returns
 // its sequence: the one after the highest so far, which no group will have. The payload is
 // copied; over 1,200 bytes it is refused with a *moqerr.StreamError (StreamFrameTooLarge).
@@ -85,7 +96,8 @@ func (p *TrackProducer) WriteDatagram(f Frame) (sequence uint64, err error) {
 
 // PutDatagram takes in a datagram of a peer's, whose payload belongs to the library from
 // here on. It fails with [moqerr.ErrDuplicate] if it is here already, as a datagram or as
-// a group, and with [moqerr.ErrTooOld] if it comes too late to tell.
+// a group, with [moqerr.ErrTooOld] if it comes too late to tell, and with a
+// *moqerr.StreamError (StreamEvicted) if its supplier's budget is used up.
 func (p *TrackProducer) PutDatagram(sequence uint64, f RawFrame) error {
 	if len(f.Payload) > maxForeignDatagram {
 		return streamError(moqerr.StreamFrameTooLarge)
@@ -105,9 +117,7 @@ func (t *track) addDatagram(seq *uint64, f RawFrame) (sequence uint64, err error
 		t.mu.Unlock()
 		return 0, err
 	}
-	d := t.datagrams
-	d.ring[d.count%keptDatagrams] = RawDatagram{Sequence: sequence, RawFrame: f}
-	d.count++
+	t.charge(t.datagrams.keep(sequence, f))
 	first := !t.written
 	t.written = true
 	t.next = max(t.next, sequence+1)
@@ -140,6 +150,8 @@ func (t *track) placeDatagram(seq *uint64) (sequence uint64, err error) {
 		return 0, moqerr.ErrDuplicate
 	case t.bounded && sequence >= t.final:
 		return 0, streamError(moqerr.StreamMalformed)
+	case t.feed != nil && t.feed.budget.spent():
+		return 0, streamError(moqerr.StreamEvicted)
 	}
 	if t.datagrams == nil {
 		t.datagrams = new(datagrams)

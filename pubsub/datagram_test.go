@@ -155,3 +155,19 @@ func TestCompleteWithoutGroups(t *testing.T) {
 	_, err = c.NextArrival(testCtx(t))
 	require.Equal(t, io.EOF, err)
 }
+
+// TestDatagramsCount against the budgets, until they make room for others or their track is
+// gone.
+func TestDatagramsCount(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 0)
+	for range 3 * keptDatagrams {
+		_, err := tp.WriteDatagram(Frame{Payload: make([]byte, 1000)})
+		require.NoError(t, err)
+	}
+	require.Equal(t, int64(1000*keptDatagrams), o.held.Load())
+	require.NoError(t, tp.Close())
+	tp.t.forget()
+	tp.t.forget()
+	require.Zero(t, o.held.Load())
+}

@@ -42,7 +42,9 @@ type OriginOptions struct {
 	// is cut to that.
 	FirstSequence uint64
 	// Budget in bytes, over all tracks. Zero: DefaultBudget. Negative: only the latest
-	// group of each track is kept.
+	// group of each track is kept. It is also what one session that feeds the origin may
+	// make it hold, the latest groups of its tracks included; if it is negative that is
+	// DefaultBudget.
 	Budget int64
 	// TrackBudget in bytes, for each track, its latest group aside. Zero: half of Budget.
 	// Negative: only Budget counts.
@@ -123,6 +125,9 @@ func (o *Origin) NextSequence() uint64 {
 	}
 	return next
 }
+
+// Budget returns [OriginOptions] Budget with the default filled in, or 0.
+func (o *Origin) Budget() int64 { return o.budget }
 
 // Lookup returns the broadcast that serves path at present: the one announced here at
 // this very path, or what is behind the best route at the longest prefix that covers it.

@@ -269,7 +269,12 @@ func (t *track) finishLocked(err error) {
 func (t *track) forget() {
 	t.mu.Lock()
 	groups := append([]*group(nil), t.cache.groups...)
+	var kept int64
+	if t.datagrams != nil {
+		kept, t.datagrams.bytes = t.datagrams.bytes, 0
+	}
 	t.mu.Unlock()
+	t.charge(-kept)
 	for _, g := range groups {
 		g.drop()
 	}

@@ -30,8 +30,8 @@ type Config struct {
 	Admit func(wire.Setup) (root string, err error)
 
 	// Budget bounds, in bytes, what the peer can make us hold: groups of its tracks,
-	// announcements, open streams and what they have carried so far. Zero: 64 MiB.
-	// Negative: no bound.
+	// announcements, open streams and what they have carried so far. Zero: the Subscribe
+	// origin's, or 64 MiB. Negative: no bound.
 	Budget int64
 
 	Logger *slog.Logger // nil: silent
@@ -106,6 +106,9 @@ func Start(ctx context.Context, conn transport.Conn, cfg Config) (*Session, erro
 }
 
 func newSession(conn transport.Conn, cfg Config) *Session {
+	if cfg.Budget == 0 && cfg.Subscribe != nil {
+		cfg.Budget = cfg.Subscribe.Budget()
+	}
 	s := &Session{
 		cfg:       cfg,
 		conn:      conn,
