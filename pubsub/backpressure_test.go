@@ -150,3 +150,28 @@ func TestBudgetOfASupplier(t *testing.T) {
 	b.Give(budget / 8)
 	require.True(t, (*Budget)(nil).Take(1<<60))
 }
+
+// TestIdleTracksGiveBack: what a track that is not written any more keeps does not stay when
+// others need the room.
+func TestIdleTracksGiveBack(t *testing.T) {
+	const budget = 4 << 20
+	o := NewOriginWith(OriginOptions{Budget: budget, TrackBudget: -1})
+	b := announced(t, o, "b")
+	fill := func(name string) *TrackProducer {
+		tp, err := b.CreateTrack(name, TrackInfo{MaxAge: time.Hour})
+		require.NoError(t, err)
+		for range 100 {
+			require.NoError(t, tp.WriteFrame(Frame{Payload: make([]byte, budget/50)}))
+		}
+		return tp
+	}
+	idle := fill("idle")
+	require.Greater(t, len(idle.t.cache.groups), 40)
+	busy := fill("busy")
+	require.InDelta(t, 25, len(idle.t.cache.groups), 4, "its share stays")
+	require.InDelta(t, 25, len(busy.t.cache.groups), 4)
+	require.LessOrEqual(t, o.held.Load(), int64(budget+budget/20))
+	require.NoError(t, b.Close())
+	require.Empty(t, o.tracks)
+	require.Zero(t, o.held.Load())
+}

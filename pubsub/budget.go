@@ -15,7 +15,8 @@ import (
 type Budget struct {
 	limit int64
 	held  atomic.Int64
-	over  atomic.Int64 // what was written since all tracks were looked at, while it was short
+
+	pressed atomic.Int64 // written since it was shared out, while it was all but used up
 }
 
 // NewBudget returns a budget of so many bytes. Zero: DefaultBudget. Negative: no bound.
@@ -67,13 +68,6 @@ func (b *Budget) excess() int64 {
 // spent reports that there is no room left even for the latest groups.
 func (b *Budget) spent() bool { return b != nil && b.held.Load() > b.limit }
 
-// due reports, once for each sixteenth that is written while the budget is short, that all
-// tracks should give back what they can.
-func (b *Budget) due(n int64) bool {
-	over := b.over.Add(n)
-	return over >= b.limit/16 && b.over.CompareAndSwap(over, 0)
-}
-
 // charge counts what the track holds more, or less, everywhere.
 func (t *track) charge(n int64) {
 	t.held.Add(n)
@@ -96,11 +90,11 @@ func (t *track) excess() int64 {
 	return over
 }
 
-// relieve evicts what is too old or too much.
-func (t *track) relieve() {
+// relieve evicts what is too old or too much, also for a limit of its own.
+func (t *track) relieve(limit int64) {
 	t.mu.Lock()
 	var buf [4]*group
-	evicted := t.evict(buf[:0])
+	evicted := t.evict(buf[:0], limit)
 	var asleep *sleepers
 	if len(evicted) > 0 || t.watchers.Load() > 0 {
 		asleep = t.bell.take()
@@ -110,25 +104,81 @@ func (t *track) relieve() {
 	discard(evicted)
 }
 
-// sweep lets all tracks of the feed give back what they can, also those that are not
-// written at present.
-func (f *Feed) sweep() {
-	f.mu.Lock()
-	var running []*track
-	for h := range f.routes {
-		for _, s := range h.tracks {
-			if s.track != nil {
-				running = append(running, s.track)
-			}
-		}
+// pool is a budget that tracks have together.
+type pool struct {
+	limit         int64
+	held, pressed *atomic.Int64
+	feed          *Feed // whose tracks; nil: the origin's
+}
+
+// press is called after the track has grown. A track that writes gives up its own groups
+// first; when a pool is all but used up, those that keep more than their share have to give
+// too, or else what is not written any more would hold the room for ever.
+func (t *track) press(grown int64) {
+	o := t.origin
+	o.share(pool{o.budget, &o.held, &o.pressed, nil}, grown)
+	if t.feed != nil && t.feed.budget != nil {
+		b := t.feed.budget
+		o.share(pool{b.limit / 4 * 3, &b.held, &b.pressed, t.feed}, grown)
 	}
-	f.mu.Unlock()
-	for _, t := range running {
-		if f.budget.excess() <= 0 {
+}
+
+// minShare is how much is written at least between two looks at all tracks.
+const minShare = 64 << 10
+
+// share makes a sixteenth of the pool free, once for each that is written.
+func (o *Origin) share(p pool, grown int64) {
+	goal := p.limit - p.limit/16
+	if p.held.Load() <= goal {
+		return
+	}
+	if n := p.pressed.Add(grown); n < max(p.limit/16, minShare) || !p.pressed.CompareAndSwap(n, 0) {
+		return
+	}
+	all := o.keepers(p.feed)
+	for _, t := range all {
+		if p.held.Load() <= goal {
 			return
 		}
-		t.relieve()
+		if fair := p.limit / int64(len(all)); t.held.Load() > fair {
+			t.relieve(fair)
+		}
 	}
+}
+
+// keepers returns the tracks that keep groups, of one feed or of all.
+func (o *Origin) keepers(f *Feed) (all []*track) {
+	o.tracksMu.Lock()
+	defer o.tracksMu.Unlock()
+	for t := range o.tracks {
+		if f == nil || t.feed == f {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// keep notes that t keeps groups from now on, or not any more.
+func (o *Origin) keep(t *track, on bool) {
+	o.tracksMu.Lock()
+	defer o.tracksMu.Unlock()
+	if on {
+		o.tracks[t] = struct{}{}
+	} else {
+		delete(o.tracks, t)
+	}
+}
+
+// strip evicts all groups of the feed but the latest ones, as far as need be, and reports
+// whether that made room.
+func (f *Feed) strip() bool {
+	for _, t := range f.origin.keepers(f) {
+		if !f.budget.spent() {
+			break
+		}
+		t.relieve(0)
+	}
+	return !f.budget.spent()
 }
 
 // expel cuts a group that its supplier's budget has no room for, and forgets it: readers

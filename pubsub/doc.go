@@ -61,5 +61,5 @@
 package pubsub
 
 // Locks, in the order in which they may nest: Feed.mu, broadcast.mu, track.mu,
-// group.mu; Origin.mu nests inside none of them and holds none. Nothing is rung,
+// group.mu or Origin.tracksMu; Origin.mu nests inside none of them and holds none. Nothing is rung,
 // closed or called while one of them is held.

@@ -61,9 +61,13 @@ type Origin struct {
 	logger   *slog.Logger
 
 	trackBudget int64
+	held        atomic.Int64  // bytes that tracks keep
+	high        atomic.Uint64 // above every sequence of every closed local track
 
-	held atomic.Int64  // bytes that tracks keep
-	high atomic.Uint64 // above every sequence of every closed local track
+	pressed atomic.Int64 // written since the budget was shared out, while it was all but used up
+
+	tracksMu sync.Mutex
+	tracks   map[*track]struct{} // that keep groups; guarded by tracksMu
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -97,7 +101,7 @@ func NewOriginWith(o OriginOptions) *Origin {
 	}
 	origin := &Origin{
 		identity: o.Identity, budget: max(o.Budget, 0), trackBudget: o.TrackBudget, logger: o.Logger,
-		locals: make(map[string]*broadcast),
+		locals: make(map[string]*broadcast), tracks: make(map[*track]struct{}),
 	}
 	origin.high.Store(min(o.FirstSequence, maxSequence))
 	return origin

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,6 +116,9 @@ func (t *track) add(g *group, seq *uint64) error {
 	}
 	if !t.used {
 		t.used, t.first = true, g.sequence
+		if !t.lone { // nobody would forget it
+			t.origin.keep(t, true)
+		}
 	}
 	first := !t.written
 	t.written = true
@@ -122,11 +126,12 @@ func (t *track) add(g *group, seq *uint64) error {
 	t.cache.insert(g)
 	t.charge(g.held)
 	var buf [4]*group
-	evicted := t.evict(buf[:0])
+	evicted := t.evict(buf[:0], math.MaxInt64)
 	asleep := t.bell.take()
 	t.mu.Unlock()
 	t.bell.ring(asleep)
 	discard(evicted)
+	t.press(g.held)
 	if first {
 		t.home.wrote(t)
 	}
@@ -164,25 +169,20 @@ func (t *track) wrote(g *group, grown int64, first bool) error {
 	if !first && t.excess() <= 0 && t.watchers.Load() == 0 {
 		return nil
 	}
-	t.relieve()
-	if t.feed == nil || t.feed.budget.excess() <= 0 {
-		return nil
-	}
-	if t.feed.budget.due(grown) {
-		t.feed.sweep()
-	}
-	if t.feed.budget.spent() {
+	t.relieve(math.MaxInt64)
+	t.press(grown)
+	if t.feed != nil && t.feed.budget.spent() && !t.feed.strip() {
 		return t.expel(g)
 	}
 	return nil
 }
 
 // evict takes out groups from the oldest on: those that are too old, too many, or too
-// much for a budget. The latest always stays. The caller holds mu, and discards the result
-// without it.
-func (t *track) evict(out []*group) []*group {
-	over := t.excess()
-	for len(t.cache.groups) > t.keep() {
+// much for a budget, or for limit. The latest always stays. The caller holds mu, and
+// discards the result without it.
+func (t *track) evict(out []*group, limit int64) []*group {
+	over := max(t.excess(), t.held.Load()-limit)
+	for len(t.cache.groups) > t.spared() {
 		if over <= 0 && len(t.cache.groups) <= maxGroups && !t.cache.tooOld(1, t.maxAge) {
 			break
 		}
@@ -195,9 +195,9 @@ func (t *track) evict(out []*group) []*group {
 	return out
 }
 
-// keep is how many groups a budget leaves: a group that was fetched is not worth more than
+// spared is how many groups a budget leaves: a group that was fetched is not worth more than
 // the budget, as the latest one of a track is.
-func (t *track) keep() int {
+func (t *track) spared() int {
 	if t.lone {
 		return 0
 	}
@@ -275,6 +275,7 @@ func (t *track) forget() {
 	}
 	t.mu.Unlock()
 	t.charge(-kept)
+	t.origin.keep(t, false)
 	for _, g := range groups {
 		g.drop()
 	}
