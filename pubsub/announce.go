@@ -118,6 +118,13 @@ func (a *Announcements) Ready() bool {
 	return ok || a.closed || a.origin.stopped != nil
 }
 
+// Len returns how many paths the cursor holds at present.
+func (a *Announcements) Len() int {
+	a.origin.mu.Lock()
+	defer a.origin.mu.Unlock()
+	return len(a.paths)
+}
+
 // Close releases the cursor and ends a waiting Next. It may be repeated.
 func (a *Announcements) Close() {
 	o := a.origin

@@ -74,6 +74,7 @@ type Origin struct {
 	root        node
 	locals      map[string]*broadcast
 	order       uint64 // counts routes
+	present     int    // routes in the table
 	supervisors int
 	stopped     error // why the last supervisor ended; nil if one runs, or none ever did
 }
@@ -151,6 +152,14 @@ func (o *Origin) Lookup(path string, exclude uint64) (*BroadcastConsumer, error)
 	return &BroadcastConsumer{route: r, path: path}, nil
 }
 
+// Routes returns how many routes are in the table at present, those of local broadcasts
+// included: a bound on how much a reading of all announcements holds.
+func (o *Origin) Routes() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.present
+}
+
 // Broadcast waits until path is announced and returns it. It ends with ctx.Err(), or with
 // the error of the last supervisor (see Supervise).
 func (o *Origin) Broadcast(ctx context.Context, path string) (*BroadcastConsumer, error) {
@@ -221,6 +230,7 @@ func (o *Origin) insert(r *route) {
 	r.order = o.order
 	r.at = o.root.grow(r.value.Prefix)
 	r.at.routes = append(r.at.routes, r)
+	o.present++
 	wake := o.touch(r)
 	o.mu.Unlock()
 	ringAll(wake)
@@ -237,6 +247,7 @@ func (o *Origin) remove(r *route) {
 	var wake []*sleeper
 	if r.at != nil {
 		r.at.routes = slices.DeleteFunc(r.at.routes, func(x *route) bool { return x == r })
+		o.present--
 		wake = o.touch(r)
 		r.at.prune()
 	}

@@ -16,6 +16,24 @@ type announcer struct {
 	ids     map[string]uint64 // announce ids of what is active, by path in the origin
 	next    uint64
 	buf     []byte
+	budget  *pubsub.Budget
+	paths   int // how many are counted against it
+}
+
+// announceCost is what each active path takes in a cursor and here, for each announce
+// stream.
+const announceCost = 192
+
+// count makes the budget count n paths, or reports that there is no room for them.
+func (a *announcer) count(n int) bool {
+	if n > a.paths && !a.budget.Take(int64(n-a.paths)*announceCost) {
+		return false
+	}
+	if n < a.paths {
+		a.budget.Give(int64(a.paths-n) * announceCost)
+	}
+	a.paths = n
+	return true
 }
 
 // serveAnnounce answers ANNOUNCE_REQUEST: OK with what is there now, then changes,
@@ -40,7 +58,8 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 	if exclude == 0 {
 		exclude = s.peer.Hop
 	}
-	a := &announcer{version: s.cfg.Version, root: s.root, prefix: m.Prefix, ids: make(map[string]uint64)}
+	a := &announcer{version: s.cfg.Version, root: s.root, prefix: m.Prefix, ids: make(map[string]uint64), budget: s.budget}
+	defer a.count(0)
 	if s.cfg.Publish == nil {
 		err = s.announceNothing(stream)
 	} else {
@@ -50,9 +69,7 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 			awaitEnd(stream)
 			cancel()
 		})
-		feed := s.cfg.Publish.Announcements(wire.JoinPath(s.root, m.Prefix), exclude)
-		defer feed.Close()
-		err = s.announce(ctx, stream, feed, a)
+		err = s.announceFrom(ctx, stream, exclude, a)
 	}
 	if s.serving.Err() != nil {
 		return errClosing
@@ -61,6 +78,19 @@ func (s *Session) serveAnnounce(stream transport.Stream, r *wire.Reader) error {
 		s.log.Debug("announce stream ended", "err", err)
 	}
 	return nil
+}
+
+// announceFrom makes room for a cursor, at first as if everything lay below the prefix.
+func (s *Session) announceFrom(ctx context.Context, stream transport.Stream, exclude uint64, a *announcer) error {
+	if !a.count(s.cfg.Publish.Routes()) {
+		return wire.ErrNoMemory
+	}
+	feed := s.cfg.Publish.Announcements(wire.JoinPath(s.root, a.prefix), exclude)
+	defer feed.Close()
+	if !a.count(feed.Len()) {
+		return wire.ErrNoMemory
+	}
+	return s.announce(ctx, stream, feed, a)
 }
 
 // maxAnnouncing is how many announce streams a peer may have: each costs as much as the
@@ -114,6 +144,9 @@ func (s *Session) announce(ctx context.Context, stream transport.Stream, feed *p
 	}
 	for {
 		a.buf = a.buf[:0]
+		if !a.count(max(len(a.ids), feed.Len())) {
+			return wire.ErrNoMemory
+		}
 		for len(a.buf) == 0 || feed.Ready() && len(a.buf) < batchBytes {
 			item, err := feed.Next(ctx)
 			if err != nil {
