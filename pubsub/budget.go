@@ -146,7 +146,8 @@ func (o *Origin) share(p pool, grown int64) {
 	}
 }
 
-// keepers returns the tracks that keep groups, of one feed or of all.
+// keepers returns the tracks that were written to, and may keep something, of one feed or of
+// all.
 func (o *Origin) keepers(f *Feed) (all []*track) {
 	o.tracksMu.Lock()
 	defer o.tracksMu.Unlock()
@@ -158,7 +159,7 @@ func (o *Origin) keepers(f *Feed) (all []*track) {
 	return all
 }
 
-// keep notes that t keeps groups from now on, or not any more.
+// keep notes that t may keep something from now on, or not any more.
 func (o *Origin) keep(t *track, on bool) {
 	o.tracksMu.Lock()
 	defer o.tracksMu.Unlock()

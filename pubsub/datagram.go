@@ -118,8 +118,7 @@ func (t *track) addDatagram(seq *uint64, f RawFrame) (sequence uint64, err error
 		return 0, err
 	}
 	t.charge(t.datagrams.keep(sequence, f))
-	first := !t.written
-	t.written = true
+	first := t.begins()
 	t.next = max(t.next, sequence+1)
 	t.carried.add(sequence, sequence)
 	asleep := t.listeners.take()

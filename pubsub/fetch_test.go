@@ -244,3 +244,43 @@ func TestTail(t *testing.T) {
 		require.Equal(t, moqerr.StreamGroupTooLarge, full.Code, "the head counts")
 	})
 }
+
+// TestFetchesAreBounded: in number, together with requests; and their groups count against
+// their supplier's budget, which cuts them.
+func TestFetchesAreBounded(t *testing.T) {
+	o := NewOrigin()
+	feed := o.FeedWith(NewBudget(1 << 20))
+	feed.AnswerFetches()
+	h, err := feed.Attach(Route{Prefix: "b", Hops: []uint64{7}})
+	require.NoError(t, err)
+	ask := func(i uint64) error {
+		_, _, err := h.fetch(trackKey{"b", "t"}, i, FetchOptions{})
+		return err
+	}
+	for i := range uint64(maxRequests) {
+		require.NoError(t, ask(i))
+	}
+	require.ErrorIs(t, ask(maxRequests), streamError(moqerr.StreamInternal))
+	_, _, err = h.ask(trackKey{"b", "t"}, new(waiter))
+	require.ErrorIs(t, err, streamError(moqerr.StreamInternal))
+
+	q, err := feed.NextFetch(testCtx(t))
+	require.NoError(t, err)
+	g, err := q.Accept(TrackInfo{}, 0)
+	require.NoError(t, err)
+	require.NoError(t, ask(maxRequests), "an answer makes room")
+	written := 0
+	for ; err == nil; written++ {
+		err = g.WriteFrame(Frame{Payload: make([]byte, 1<<16)})
+	}
+	require.Greater(t, written, 8)
+	require.LessOrEqual(t, written, 16)
+	_, err = readAll(t, q.consumer)
+	require.Error(t, err)
+	require.Zero(t, o.held.Load())
+	require.Zero(t, feed.budget.Held())
+	require.Empty(t, o.tracks, "nobody would forget it")
+	feed.Close(nil)
+	require.Zero(t, feed.asked)
+	require.Zero(t, feed.names)
+}

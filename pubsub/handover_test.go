@@ -77,3 +77,33 @@ func TestNextSequence(t *testing.T) {
 	require.NoError(t, tp.Close())
 	require.Equal(t, uint64(51), o.NextSequence())
 }
+
+// TestNextSequenceOfWhatIsServed: tracks below a served prefix count, those of others do not.
+func TestNextSequenceOfWhatIsServed(t *testing.T) {
+	o := NewOrigin()
+	room, err := o.Serve("room")
+	require.NoError(t, err)
+	far, err := o.Attach(Route{Prefix: "far", Hops: []uint64{7}})
+	require.NoError(t, err)
+	accept := func(h *Requests, path string) *TrackProducer {
+		b, err := o.Lookup(path, 0)
+		require.NoError(t, err)
+		go func() { _, _ = b.Subscribe(testCtx(t), "t", SubscribeOptions{}) }()
+		q, err := h.Next(testCtx(t))
+		require.NoError(t, err)
+		tp, err := q.Accept(TrackInfo{})
+		require.NoError(t, err)
+		return tp
+	}
+	putGroup(t, accept(room, "room/1"), 8, 0, 1)
+	putGroup(t, accept(far, "far/1"), 80, 0, 1)
+	require.Equal(t, uint64(9), o.NextSequence())
+	sent := accept(room, "room/2")
+	for range 11 {
+		_, err := sent.WriteDatagram(Frame{})
+		require.NoError(t, err)
+	}
+	require.Equal(t, uint64(11), o.NextSequence())
+	require.NoError(t, sent.Close())
+	require.Equal(t, uint64(11), o.NextSequence())
+}

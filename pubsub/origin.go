@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -67,7 +66,7 @@ type Origin struct {
 	pressed atomic.Int64 // written since the budget was shared out, while it was all but used up
 
 	tracksMu sync.Mutex
-	tracks   map[*track]struct{} // that keep groups; guarded by tracksMu
+	tracks   map[*track]struct{} // that were written to; guarded by tracksMu
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -115,20 +114,14 @@ func (o *Origin) Identity() uint64 { return o.identity }
 // NextSequence returns a sequence above every one that tracks made here have used so far:
 // the FirstSequence of an origin that goes on under the same identity.
 func (o *Origin) NextSequence() uint64 {
-	o.mu.Lock()
-	locals := slices.Collect(maps.Values(o.locals))
-	o.mu.Unlock()
-	next := o.high.Load()
-	for _, b := range locals {
-		b.mu.Lock()
-		tracks := slices.Collect(maps.Values(b.tracks))
-		b.mu.Unlock()
-		for _, t := range tracks {
+	var next uint64
+	for _, t := range o.keepers(nil) {
+		if t.madeHere() {
 			used, _ := t.numbering()
 			next = max(next, used)
 		}
 	}
-	return next
+	return max(next, o.high.Load()) // with those that have ended meanwhile
 }
 
 // Budget returns [OriginOptions] Budget with the default filled in, or 0.

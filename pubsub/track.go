@@ -116,12 +116,8 @@ func (t *track) add(g *group, seq *uint64) error {
 	}
 	if !t.used {
 		t.used, t.first = true, g.sequence
-		if !t.lone { // nobody would forget it
-			t.origin.keep(t, true)
-		}
 	}
-	first := !t.written
-	t.written = true
+	first := t.begins()
 	t.next = max(t.next, g.sequence+1)
 	t.cache.insert(g)
 	t.charge(g.held)
@@ -136,6 +132,24 @@ func (t *track) add(g *group, seq *uint64) error {
 		t.home.wrote(t)
 	}
 	return nil
+}
+
+// begins reports whether this is the first that is written to the track. The caller holds mu.
+func (t *track) begins() bool {
+	if t.written {
+		return false
+	}
+	t.written = true
+	if !t.lone { // nobody would forget it
+		t.origin.keep(t, true)
+	}
+	return true
+}
+
+// madeHere reports whether the numbering of the track is the origin's.
+func (t *track) madeHere() bool {
+	a, elsewhere := t.home.(*attached)
+	return !elsewhere || a.requests.route.served
 }
 
 // place checks a new group and numbers it. The caller holds mu.
