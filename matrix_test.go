@@ -47,6 +47,7 @@ type stand struct {
 	follower  *pubsub.Follower
 	requests  *pubsub.Requests
 	feed      *pubsub.Feed
+	missing   *pubsub.TrackRequests
 	cursor    *pubsub.Announcements
 }
 
@@ -107,6 +108,8 @@ var waiting = []waits{
 		}
 	}},
 	{method: "Feed.Next", make: func(ctx context.Context, st *stand) error { _, err := st.feed.Next(ctx); return err }, stays: true},
+	{method: "Feed.NextFetch", make: func(ctx context.Context, st *stand) error { _, err := st.feed.NextFetch(ctx); return err }, stays: true},
+	{method: "TrackRequests.Next", make: func(ctx context.Context, st *stand) error { _, err := st.missing.Next(ctx); return err }, stays: true},
 	{method: "Requests.Next", make: func(ctx context.Context, st *stand) error { _, err := st.requests.Next(ctx); return err }, stays: true},
 	{method: "Follower.NextGroup", make: func(ctx context.Context, st *stand) error {
 		for {
@@ -131,6 +134,13 @@ var waiting = []waits{
 		_, err := st.broadcast.TrackInfo(ctx, "unknown")
 		return err
 	}, has: func(st *stand) bool { return st.broadcast != nil }},
+	{method: "BroadcastConsumer.Fetch", make: func(ctx context.Context, st *stand) error {
+		g, err := st.broadcast.Fetch(ctx, "silent", 0, pubsub.FetchOptions{})
+		if err == nil {
+			_ = g.Close()
+		}
+		return err
+	}, has: func(st *stand) bool { return st.broadcast != nil }},
 	{method: "TrackConsumer.NextGroup", make: func(ctx context.Context, st *stand) error {
 		for {
 			if _, err := st.track.NextGroup(ctx); err != nil {
@@ -147,6 +157,8 @@ var waiting = []waits{
 		}
 	}, has: hasTrack},
 	{method: "TrackConsumer.Arrivals", make: func(ctx context.Context, st *stand) error { return each2(st.arrivals.Arrivals(ctx)) }, has: hasTrack, turn: 1},
+	{method: "TrackConsumer.NextDatagram", make: func(ctx context.Context, st *stand) error { _, err := st.track.NextDatagram(ctx); return err }, has: hasTrack},
+	{method: "TrackConsumer.Datagrams", make: func(ctx context.Context, st *stand) error { return each2(st.track.Datagrams(ctx)) }, has: hasTrack, turn: 1},
 	{method: "GroupConsumer.NextFrame", make: func(ctx context.Context, st *stand) error {
 		for {
 			if _, err := st.group.NextFrame(ctx); err != nil {
@@ -184,6 +196,7 @@ var closing = []waits{
 	{method: "GroupConsumer.Close", make: func(_ context.Context, st *stand) error { return st.group.Close() }, has: hasTrack},
 	{method: "Announcements.Close", make: func(_ context.Context, st *stand) error { st.cursor.Close(); return nil }},
 	{method: "Feed.Close", make: func(_ context.Context, st *stand) error { st.feed.Close(nil); return nil }},
+	{method: "TrackRequests.Close", make: func(_ context.Context, st *stand) error { return st.missing.Close() }},
 	{method: "Requests.Close", make: func(_ context.Context, st *stand) error { st.requests.Close(nil); return nil }},
 }
 
@@ -192,19 +205,22 @@ var instant = map[string][]string{
 	"Client":    {"Reconnect", "String", "Format", "MarshalText"},
 	"Reconnect": {"Closed", "Err", "State", "Kick", "Check", "Pause", "Resume", "Stats", "String", "Format", "MarshalText"},
 	"Session":   {"Closed", "Err", "Version", "Transport", "RemoteAddr", "GoingAway", "Stats", "String", "Format", "MarshalText"},
-	"Origin":    {"Announcements", "CreateBroadcast", "Feed", "Attach", "Follow", "Identity", "Lookup", "Supervise"},
+	"Origin": {"Announcements", "CreateBroadcast", "Feed", "FeedWith", "Attach", "Serve", "Follow", "Identity", "NextSequence",
+		"Budget", "Routes", "Lookup", "Supervise"},
 
-	"Announcements":     {"Ready"},
-	"Feed":              {"Attach"},
+	"Announcements":     {"Ready", "Len"},
+	"Feed":              {"Attach", "AnswerFetches"},
 	"Requests":          {"Update"},
 	"Request":           {"Path", "Track", "Demand", "Done", "Accept", "Reject"},
+	"FetchRequest":      {"Path", "Track", "Group", "Options", "Info", "Left", "Accept", "Reject"},
+	"Budget":            {"Take", "Give", "Held"},
 	"Follower":          {"Update", "State"},
 	"BroadcastConsumer": {"Path", "Source", "Closed"},
 	"TrackConsumer":     {"Info", "Update", "Final", "Floor", "Stale", "StaleIn"},
 	"GroupConsumer":     {"Sequence", "Gap", "Gaps", "Index", "Complete", "Size", "Buffered"},
-	"BroadcastProducer": {"Path", "CreateTrack", "Announce", "Unannounce", "Close"},
-	"TrackProducer": {"Name", "Info", "AppendGroup", "CreateGroup", "WriteFrame", "WriteNow", "Demand", "Close", "Abort", "Fail",
-		"Release", "StartAt", "EndAt", "Drop"},
+	"BroadcastProducer": {"Path", "CreateTrack", "Tracks", "Announce", "Unannounce", "Close"},
+	"TrackProducer": {"Name", "Info", "AppendGroup", "CreateGroup", "CreateTail", "WriteFrame", "WriteNow", "WriteDatagram", "PutDatagram",
+		"Demand", "Close", "Abort", "Fail", "Release", "StartAt", "EndAt", "Drop"},
 	"GroupProducer": {"Sequence", "WriteFrame", "WriteOwned", "WriteRaw", "Close", "Abort", "Fail"},
 }
 
@@ -221,6 +237,7 @@ func TestMatrixIsWhole(t *testing.T) {
 		reflect.TypeFor[*pubsub.Origin](), reflect.TypeFor[*pubsub.Announcements](), reflect.TypeFor[*pubsub.Feed](),
 		reflect.TypeFor[*pubsub.Requests](), reflect.TypeFor[*pubsub.Request](), reflect.TypeFor[*pubsub.Follower](),
 		reflect.TypeFor[*pubsub.BroadcastConsumer](), reflect.TypeFor[*pubsub.TrackConsumer](), reflect.TypeFor[*pubsub.GroupConsumer](),
+		reflect.TypeFor[*pubsub.FetchRequest](), reflect.TypeFor[*pubsub.TrackRequests](), reflect.TypeFor[*pubsub.Budget](),
 		reflect.TypeFor[*pubsub.BroadcastProducer](), reflect.TypeFor[*pubsub.TrackProducer](), reflect.TypeFor[*pubsub.GroupProducer](),
 	} {
 		name := handle.Elem().Name()
@@ -383,6 +400,9 @@ func (s situation) on(t *testing.T, scheme string, f func(t *testing.T, st *stan
 		st.follower = st.sink.Follow("clock", "ticks", pubsub.FollowOptions{})
 		st.cursor = st.sink.Announcements("", 0)
 		st.feed = pubsub.NewOrigin().Feed()
+		bare, err := pubsub.NewOrigin().CreateBroadcast("bare")
+		require.NoError(t, err)
+		st.missing = bare.Tracks()
 		st.requests, err = pubsub.NewOrigin().Attach(pubsub.Route{Prefix: "x"})
 		require.NoError(t, err)
 		defer func() {
