@@ -45,8 +45,9 @@
 // The latest group of a track is always kept. Older ones are kept until they are older
 // than [TrackInfo] MaxAge by their presentation times, or until a budget in bytes is used
 // up: the origin's, the track's, or that of whoever supplies it ([Budget]), which the
-// latest groups count against too. Of datagrams the last 64 are kept. A slow reader loses the oldest group first and is told which
-// ([GroupConsumer.Gap]); it never slows down the others.
+// latest groups count against too. Of datagrams the last 64 are kept. A slow reader loses
+// the oldest group first and is told which ([GroupConsumer.Gap]); it never slows down the
+// others.
 //
 // # Iterators
 //
