@@ -52,7 +52,7 @@ func disguises(canary string) []string {
 	forms := []string{
 		canary, url.QueryEscape(canary), url.PathEscape(canary), fmt.Sprintf("%q", canary)[1 : len(canary)+1],
 		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)), fmt.Sprintf("% x", raw),
-		strings.Trim(fmt.Sprint(raw), "[]"), "%" + strings.ReplaceAll(fmt.Sprintf("% x", raw), " ", "%"),
+		strings.Trim(fmt.Sprintf("%d", raw), "[]"), "%" + strings.ReplaceAll(fmt.Sprintf("% x", raw), " ", "%"),
 	}
 	if n := 8; len(canary) >= n { // its beginning gives it away
 		forms = append(forms, canary[:n], url.QueryEscape(canary[:n]))
@@ -122,12 +122,10 @@ func requireSilent(t *testing.T, v any) {
 	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.Elem().Kind() == reflect.Struct {
 		requireNoCanary(t, renderings(r.Elem().Interface()), fmt.Sprintf("%T", v))
 	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil {
-			requireSilent(t, inner)
-		}
-	case interface{ Unwrap() []error }:
+	if inner := errors.Unwrap(err); inner != nil {
+		requireSilent(t, inner)
+	}
+	if e, ok := v.(interface{ Unwrap() []error }); ok {
 		for _, inner := range e.Unwrap() {
 			if inner != nil {
 				requireSilent(t, inner)

@@ -293,8 +293,7 @@ func TestHedgeGate(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				old, next := newFake(), newFake()
-				var s *supervisor[*fakeSession]
-				s = startWith(t.Context(), t, supervision[*fakeSession]{dial: func(ctx context.Context, tr trial) (*fakeSession, error) {
+				s := startWith(t.Context(), t, supervision[*fakeSession]{dial: func(ctx context.Context, tr trial) (*fakeSession, error) {
 					if tr.generation == 1 {
 						return old, nil
 					}
