@@ -139,9 +139,14 @@ func (s *Session) fetchGroup(ctx context.Context, q *pubsub.FetchRequest, path s
 			return err
 		}
 	}
-	in := &frames{r: wire.NewReader(stream)}
+	r := wire.NewBoundedReader(stream, s.budget)
+	defer r.Release()
+	in := &frames{r: r}
 	frame, err := in.next()
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, wire.ErrNoMemory):
+		return &moqerr.StreamError{Code: groupCode(err)}
+	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	}
 	group, failed := q.Accept(info, first)
@@ -156,7 +161,7 @@ func (s *Session) fetchGroup(ctx context.Context, q *pubsub.FetchRequest, path s
 	if err == io.EOF {
 		return group.Close()
 	}
-	if malformed(err) {
+	if malformed(err) || errors.Is(err, wire.ErrNoMemory) {
 		err = &moqerr.StreamError{Code: groupCode(err)}
 	}
 	group.Fail(s.settle(err))

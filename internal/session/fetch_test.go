@@ -165,3 +165,38 @@ func TestFetchThatNobodyWaitsFor(t *testing.T) {
 		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamCancelled})
 	})
 }
+
+// TestFetchIsBounded: what comes in answer counts against the session's budget, the first
+// frame too, before it is whole; and all of it is given back.
+func TestFetchIsBounded(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		origin, seen := pubsub.NewOrigin(), pubsub.NewOrigin()
+		s, _ := b.sessions(Config{Subscribe: seen, Budget: 1 << 20}, Config{Publish: origin})
+		_, track := announced(t, origin, "a", "t", pubsub.TrackInfo{MaxAge: time.Minute})
+		for _, frames := range [][]int{{2 << 20}, {1000, 2 << 20}, {1000}} {
+			g, err := track.AppendGroup()
+			require.NoError(t, err)
+			for _, size := range frames {
+				require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: make([]byte, size)}))
+			}
+			require.NoError(t, g.Close())
+		}
+		far, err := seen.Broadcast(t.Context(), "a")
+		require.NoError(t, err)
+		idle := s.budget.Held()
+		evicted := &moqerr.StreamError{Code: moqerr.StreamEvicted}
+		_, err = far.Fetch(t.Context(), "t", 0, pubsub.FetchOptions{})
+		require.ErrorIs(t, err, evicted)
+		g, err := far.Fetch(t.Context(), "t", 1, pubsub.FetchOptions{})
+		require.NoError(t, err)
+		_, err = fetched(t, g)
+		require.ErrorIs(t, err, evicted)
+		require.NoError(t, g.Close())
+		g, err = far.Fetch(t.Context(), "t", 2, pubsub.FetchOptions{})
+		require.NoError(t, err)
+		_, err = fetched(t, g)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.Equal(t, idle, s.budget.Held())
+	})
+}
