@@ -277,7 +277,7 @@ func (w *watcher) lost(e Event, at time.Duration) {
 		w.blame("lost without a cause: %v", e.Err)
 		return
 	}
-	if since, late := w.schedule.healed(at); since > 2*w.schedule.rtt+late+ackDelay+w.excuse() {
+	if since, late := w.schedule.healed(at); since > 2*(w.schedule.rtt+late)+ackDelay+w.excuse() {
 		w.blame("given up %v after the path had healed: %v", since, e.Err)
 	}
 }
