@@ -162,13 +162,14 @@ func (s *supervisor[S]) suspected() {
 	case s.pacer.stable(s.live.lived()):
 		s.attempt(hedging)
 	default:
+		s.live.counted = true
 		s.retryAt = time.Now().Add(s.count(s.live.silence()))
 	}
 }
 
 // woke: Migrating → Connected, since the silent session is heard again.
 func (s *supervisor[S]) woke() {
-	s.live.silent = false
+	s.live.silent, s.live.counted = false, false
 	s.retryAt = time.Time{}
 	s.tell(Event{Kind: EventAwake})
 	s.whisper("awake")
@@ -222,7 +223,9 @@ func (s *supervisor[S]) lost(err error) {
 		s.retreat(err, r)
 		return
 	}
-	s.count(err)
+	if s.last = err; !old.counted {
+		s.count(err)
+	}
 	s.enter(Connecting, nil)
 	s.tell(Event{Kind: EventLost, Class: r.action, Err: err})
 	s.complain(r, 0)

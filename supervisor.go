@@ -113,6 +113,7 @@ type serving[S liveSession] struct {
 	since   time.Time
 	renewAt time.Time // when to replace it, before its credential expires; zero: never
 	silent  bool
+	counted bool // its silence was counted as a failure; its loss is not another one
 }
 
 // quietPath is a path that a session was lost on, or has fallen silent on.
