@@ -132,7 +132,11 @@ func TestObserverThatBlocks(t *testing.T) {
 		block := make(chan struct{})
 		defer close(block)
 		p := &peer{answer: down}
-		s := observed(t, p, Backoff{Initial: time.Second, Multiplier: 1}, func(Event) { <-block })
+		s := observed(t, p, Backoff{Initial: time.Second, Multiplier: 1}, func(e Event) {
+			if e.Kind == EventFailed {
+				<-block
+			}
+		})
 		time.Sleep(time.Minute)
 		require.Greater(t, len(p.seen()), 50, "the loop does not wait for it")
 		began := time.Now()

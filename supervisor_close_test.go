@@ -66,6 +66,20 @@ func TestSupervisorCloses(t *testing.T) {
 	}
 }
 
+// Close returns when the session has drained, and not before.
+func TestSupervisorCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session := newFake()
+		session.drain = time.Second
+		s := start(t, &peer{answer: func(context.Context, int) (*fakeSession, error) { return session, nil }}, Backoff{})
+		synctest.Wait()
+		s.close()
+		drained := isClosed(session.closed)
+		time.Sleep(time.Minute) // so that what is left can end
+		require.True(t, drained)
+	})
+}
+
 // The session that is being closed is nobody's any more while it drains.
 func TestSupervisorWithdrawsClosingSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
