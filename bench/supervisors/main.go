@@ -2,7 +2,7 @@
 // the policies of its waits spread a fleet, and prints the rows P11, P12 and P13.
 //
 //	go run ./bench/supervisors
-//	go run ./bench/supervisors -row P12 -time 20s -pairs 9
+//	go run ./bench/supervisors -row P12 -time 20s -pairs 6
 //	go run ./bench/supervisors -quick
 //
 // Each sample of P11 and P12 is a process of its own, this program once more: it makes
