@@ -240,20 +240,23 @@ func TestSupervisorStillborn(t *testing.T) {
 func TestSupervisorWaitsCheaply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 1000
-		p := &peer{answer: down}
-		goroutines, bytes := runtime.NumGoroutine(), memory()
+		with := supervision[*fakeSession]{
+			dial:    func(context.Context, trial) (*fakeSession, error) { return nil, errDown },
+			timeout: time.Second, backoff: Backoff{Initial: time.Hour}, classify: ruleFor,
+			logger: slog.New(slog.DiscardHandler), hooks: new(caller), done: func(error) {},
+		}
 		all := make([]*supervisor[*fakeSession], n)
+		goroutines, bytes := runtime.NumGoroutine(), memory()
 		for i := range all {
-			all[i] = startWith(t.Context(), t, supervision[*fakeSession]{
-				dial: p.dial, timeout: time.Second, backoff: Backoff{Initial: time.Hour},
-			})
+			all[i] = supervise(t.Context(), with)
 		}
 		synctest.Wait()
+		require.Less(t, runtime.NumGoroutine(), goroutines+n/10, "none for each; the runtime has some of its own")
+		require.Less(t, memory()-bytes, int64(n*4096))
 		for _, s := range all {
 			require.Equal(t, Waiting, s.board.read().state.Phase)
+			s.close()
 		}
-		require.Less(t, runtime.NumGoroutine(), goroutines+n+n/10, "one for each; the runtime has some of its own")
-		require.Less(t, memory()-bytes, int64(n*4096))
 	})
 }
 
