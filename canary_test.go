@@ -178,6 +178,7 @@ func (h teed) Enabled(context.Context, slog.Level) bool { return true }
 func (h teed) Handle(ctx context.Context, r slog.Record) error {
 	return errors.Join(h[0].Handle(ctx, r), h[1].Handle(ctx, r))
 }
+
 func (h teed) WithAttrs(a []slog.Attr) slog.Handler {
 	return teed{h[0].WithAttrs(a), h[1].WithAttrs(a)}
 }

@@ -100,8 +100,10 @@ func certificateCases(t *testing.T) []certificateCase {
 	all = append(all,
 		certificateCase{name: "pinned/rotated", shown: good, pins: []string{relay.Fingerprint(other), strings.ToUpper(relay.Fingerprint(good))}},
 		certificateCase{name: "pinned/wrong hash", shown: good, pins: []string{relay.Fingerprint(other)}, want: "no fingerprint"},
-		certificateCase{name: "pinned/wrong hash with a trusted chain", shown: good, pins: []string{relay.Fingerprint(other)},
-			roots: []tls.Certificate{good}, want: "no fingerprint"},
+		certificateCase{
+			name: "pinned/wrong hash with a trusted chain", shown: good, pins: []string{relay.Fingerprint(other)},
+			roots: []tls.Certificate{good}, want: "no fingerprint",
+		},
 	)
 	trusted := func(title string, c tls.Certificate, want string) {
 		all = append(all, certificateCase{name: "trusted/" + title, shown: c, roots: []tls.Certificate{c}, want: want})
@@ -111,8 +113,10 @@ func certificateCases(t *testing.T) []certificateCase {
 		trusted(key+" expired", certified(t, key, name, -8*day, 7*day), "expired")
 		trusted(key+" not yet valid", certified(t, key, name, day, 7*day), "not yet valid")
 		trusted(key+" with another name", certified(t, key, "elsewhere.test", -time.Hour, 365*day), "not localhost")
-		all = append(all, certificateCase{name: "trusted/" + key + " of a stranger", shown: certified(t, key, name, -time.Hour, 365*day),
-			roots: []tls.Certificate{testnet.Certificate(t)}, want: "unknown authority"})
+		all = append(all, certificateCase{
+			name: "trusted/" + key + " of a stranger", shown: certified(t, key, name, -time.Hour, 365*day),
+			roots: []tls.Certificate{testnet.Certificate(t)}, want: "unknown authority",
+		})
 	}
 	return all
 }

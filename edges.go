@@ -389,13 +389,3 @@ func (s *supervisor[S]) down() time.Duration {
 	}
 	return time.Since(s.downSince)
 }
-
-// renewal is when to replace a session whose credential lives from since till: at a
-// random moment of its last fifth, but for the last tenth, which is for the dial.
-func renewal(since, till time.Time) time.Time {
-	if till.IsZero() {
-		return till
-	}
-	life := max(till.Sub(since), minStable)
-	return since.Add(life*8/10 + rand.N(life/10))
-}

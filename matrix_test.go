@@ -187,10 +187,14 @@ var waiting = []waits{
 var closing = []waits{
 	{method: "Client.Close", make: func(_ context.Context, st *stand) error { return st.client.Close() }},
 	{method: "Reconnect.Close", make: func(_ context.Context, st *stand) error { return st.r.Close() }},
-	{method: "Session.Close", make: func(_ context.Context, st *stand) error { return st.session.Close() },
-		has: func(st *stand) bool { return st.session != nil }},
-	{method: "Session.Abort", make: func(_ context.Context, st *stand) error { st.session.Abort(SessionApplication, "enough"); return nil },
-		has: func(st *stand) bool { return st.session != nil }},
+	{
+		method: "Session.Close", make: func(_ context.Context, st *stand) error { return st.session.Close() },
+		has: func(st *stand) bool { return st.session != nil },
+	},
+	{
+		method: "Session.Abort", make: func(_ context.Context, st *stand) error { st.session.Abort(SessionApplication, "enough"); return nil },
+		has: func(st *stand) bool { return st.session != nil },
+	},
 	{method: "Follower.Close", make: func(_ context.Context, st *stand) error { return st.follower.Close() }},
 	{method: "TrackConsumer.Close", make: func(_ context.Context, st *stand) error { return st.track.Close() }, has: hasTrack},
 	{method: "GroupConsumer.Close", make: func(_ context.Context, st *stand) error { return st.group.Close() }, has: hasTrack},
@@ -205,8 +209,10 @@ var instant = map[string][]string{
 	"Client":    {"Reconnect", "String", "Format", "MarshalText"},
 	"Reconnect": {"Closed", "Err", "State", "Kick", "Check", "Pause", "Resume", "Stats", "String", "Format", "MarshalText"},
 	"Session":   {"Closed", "Err", "Version", "Transport", "RemoteAddr", "GoingAway", "Stats", "String", "Format", "MarshalText"},
-	"Origin": {"Announcements", "CreateBroadcast", "Feed", "FeedWith", "Attach", "Serve", "Follow", "Identity", "NextSequence",
-		"Budget", "Routes", "Lookup", "Supervise"},
+	"Origin": {
+		"Announcements", "CreateBroadcast", "Feed", "FeedWith", "Attach", "Serve", "Follow", "Identity", "NextSequence",
+		"Budget", "Routes", "Lookup", "Supervise",
+	},
 
 	"Announcements":     {"Ready", "Len"},
 	"Feed":              {"Attach", "AnswerFetches"},
@@ -219,8 +225,10 @@ var instant = map[string][]string{
 	"TrackConsumer":     {"Info", "Update", "Final", "Floor", "Stale", "StaleIn"},
 	"GroupConsumer":     {"Sequence", "Gap", "Gaps", "Index", "Complete", "Size", "Buffered"},
 	"BroadcastProducer": {"Path", "CreateTrack", "Tracks", "Announce", "Unannounce", "Close"},
-	"TrackProducer": {"Name", "Info", "AppendGroup", "CreateGroup", "CreateTail", "WriteFrame", "WriteNow", "WriteDatagram", "PutDatagram",
-		"Demand", "Close", "Abort", "Fail", "Release", "StartAt", "EndAt", "Drop"},
+	"TrackProducer": {
+		"Name", "Info", "AppendGroup", "CreateGroup", "CreateTail", "WriteFrame", "WriteNow", "WriteDatagram", "PutDatagram",
+		"Demand", "Close", "Abort", "Fail", "Release", "StartAt", "EndAt", "Drop",
+	},
 	"GroupProducer": {"Sequence", "WriteFrame", "WriteOwned", "WriteRaw", "Close", "Abort", "Fail"},
 }
 

@@ -83,3 +83,13 @@ func (p *pacer) jitter(d time.Duration) time.Duration {
 	low := d / 10
 	return low + p.random(d-low+1)
 }
+
+// renewal is when to replace a session whose credential lives from since till: at a
+// random moment of its last fifth, but for the last tenth, which is for the dial.
+func renewal(since, till time.Time) time.Time {
+	if till.IsZero() {
+		return till
+	}
+	life := max(till.Sub(since), minStable)
+	return since.Add(life*8/10 + rand.N(life/10))
+}

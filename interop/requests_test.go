@@ -23,8 +23,12 @@ type way struct {
 }
 
 var ways = []way{
-	{peers.MoqRelay, "https", moq.Lite06}, {peers.MoqRelay, "moqt", moq.Lite06}, {peers.MoqRelay, "https", moq.Lite05},
-	{peers.MoqRelay, "moqt", moq.Lite05}, {peers.MoqRelay14, "https", moq.Lite05}, {peers.MoqRelay14, "moqt", moq.Lite05},
+	{peers.MoqRelay, "https", moq.Lite06},
+	{peers.MoqRelay, "moqt", moq.Lite06},
+	{peers.MoqRelay, "https", moq.Lite05},
+	{peers.MoqRelay, "moqt", moq.Lite05},
+	{peers.MoqRelay14, "https", moq.Lite05},
+	{peers.MoqRelay14, "moqt", moq.Lite05},
 }
 
 // onWays runs f with an origin of ours at either end of a real relay.
