@@ -95,11 +95,13 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 	return EventConnected
 }
 
-// calm ends the outage that led to a session, if the session proved stable.
+// calm ends the outage that led to a session, if the session proved stable. What was
+// counted and planned while it was silent is forgotten with that.
 func (s *supervisor[S]) calm(old *serving[S]) {
 	if s.pacer.stable(old.lived()) {
 		s.pacer.reset()
 		s.first, s.refreshed = nil, false
+		s.retryAt, old.counted = time.Time{}, false
 	}
 }
 
@@ -121,8 +123,7 @@ func (s *supervisor[S]) missed(r result[S]) {
 	s.tell(Event{Kind: EventFailed, Class: rule.action, Err: r.err})
 	switch {
 	case s.live.silent:
-		wait, _ := s.pacer.next()
-		s.retryAt = time.Now().Add(s.asked(wait, r.err))
+		s.retryAt = time.Now().Add(s.asked(s.count(r.err), r.err))
 	case r.why == renewing:
 		wait, _ := s.renewals.next()
 		s.live.renewAt = time.Now().Add(s.asked(wait, r.err))

