@@ -85,6 +85,7 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 		s.retire(old)
 		s.calm(old)
 		s.renewals.reset()
+		s.hailed = true // nobody missed it
 		return EventReplaced
 	}
 	s.board.withdraw(1)
@@ -100,7 +101,7 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 func (s *supervisor[S]) calm(old *serving[S]) {
 	if s.pacer.stable(old.lived()) {
 		s.pacer.reset()
-		s.first, s.refreshed = nil, false
+		s.first, s.refreshed, s.hailed = nil, false, false
 		s.retryAt, old.counted = time.Time{}, false
 	}
 }

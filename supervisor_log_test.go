@@ -122,3 +122,26 @@ func TestSupervisorRemindsOfALongOutage(t *testing.T) {
 		}
 	})
 }
+
+// The end of a silence is news, with its length. A session that is replaced while it serves
+// is not.
+func TestSupervisorLogsTheEndOfASilence(t *testing.T) {
+	var out bytes.Buffer
+	with := supervision[*fakeSession]{logger: slog.New(slog.NewTextHandler(&out, nil))}
+	onStage(t, with, func(t *testing.T, g *stage) {
+		old := g.lead(Connected)
+		require.Contains(t, out.String(), "level=INFO msg=connected")
+		out.Reset()
+		g.feel(old, silent)
+		time.Sleep(300 * time.Millisecond)
+		g.give(newFake())
+		require.Contains(t, out.String(), "level=INFO msg=connected")
+		require.Contains(t, out.String(), "down=300ms")
+		out.Reset()
+		time.Sleep(time.Minute)
+		answer := g.asking(t.Context())
+		g.give(newFake())
+		require.NoError(t, requireAnswer(t, answer))
+		require.Empty(t, out.String())
+	})
+}
