@@ -1,8 +1,10 @@
 package moq
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,14 +24,25 @@ type herd struct {
 
 // stampede lets a fleet of pacers pass through an outage.
 func stampede(policy Backoff, outage time.Duration) herd {
-	return endure(outage, func(random *rand.Rand) func() time.Duration {
-		p := newPacer(policy)
-		p.random = func(n time.Duration) time.Duration { return time.Duration(random.Int64N(int64(n))) }
-		return func() time.Duration {
-			wait, _ := p.next()
-			return wait
-		}
+	return once(fmt.Sprint(policy, outage), func() herd {
+		return endure(outage, func(random *rand.Rand) func() time.Duration {
+			p := newPacer(policy)
+			p.random = func(n time.Duration) time.Duration { return time.Duration(random.Int64N(int64(n))) }
+			return func() time.Duration {
+				wait, _ := p.next()
+				return wait
+			}
+		})
 	})
+}
+
+var passed sync.Map // by what was passed through: func() herd
+
+// once runs what several tests look at once: the seed is fixed, so it would come out the
+// same again. What it returns is shared.
+func once(name string, pass func() herd) herd {
+	shared, _ := passed.LoadOrStore(name, sync.OnceValue(pass))
+	return shared.(func() herd)()
 }
 
 // endure lets a fleet pass through an outage; client makes one that tells how long it waits
@@ -62,8 +75,11 @@ func (h herd) quantile(share float64) time.Duration {
 
 // crowd is the busiest slot from that moment on, in percent of the fleet.
 func (h herd) crowd(from time.Duration) float64 {
-	first := min(int(from/slot), len(h.slots))
-	return 100 * float64(slices.Max(append(h.slots[first:], 0))) / fleet
+	most := 0
+	for _, n := range h.slots[min(int(from/slot), len(h.slots)):] {
+		most = max(most, n)
+	}
+	return 100 * float64(most) / fleet
 }
 
 // steadiness is the busiest slot of the stretch over the mean one.

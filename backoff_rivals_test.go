@@ -44,13 +44,16 @@ func between(random *rand.Rand, a, b float64, d time.Duration) time.Duration {
 	return time.Duration((a + random.Float64()*(b-a)) * float64(d))
 }
 
-func rival(wait func(random *rand.Rand, failures int) time.Duration, outage time.Duration) herd {
-	return endure(outage, func(random *rand.Rand) func() time.Duration {
-		failures := -1
-		return func() time.Duration {
-			failures++
-			return wait(random, failures)
-		}
+// rival lets a fleet of others pass through an outage.
+func rival(name string, wait func(random *rand.Rand, failures int) time.Duration, outage time.Duration) herd {
+	return once(fmt.Sprint(name, outage), func() herd {
+		return endure(outage, func(random *rand.Rand) func() time.Duration {
+			failures := -1
+			return func() time.Duration {
+				failures++
+				return wait(random, failures)
+			}
+		})
 	})
 }
 
@@ -77,7 +80,7 @@ func TestHerdTable(t *testing.T) {
 		show(ours.name, func(outage time.Duration) herd { return stampede(ours.policy, outage) })
 	}
 	for _, other := range rivals {
-		show(other.name, func(outage time.Duration) herd { return rival(other.wait, outage) })
+		show(other.name, func(outage time.Duration) herd { return rival(other.name, other.wait, outage) })
 	}
 }
 
@@ -103,12 +106,13 @@ func TestRivals(t *testing.T) {
 		{100, 2130 * time.Millisecond, 2900 * time.Millisecond, 9950 * time.Millisecond, 18700 * time.Millisecond},
 		{7.7, 1660 * time.Millisecond, 13200 * time.Millisecond, 8700 * time.Millisecond, 27 * time.Second},
 	} {
-		short, long := rival(rivals[i].wait, hiccup), rival(rivals[i].wait, breakage)
+		other := rivals[i]
+		short, long := rival(other.name, other.wait, hiccup), rival(other.name, other.wait, breakage)
 		near := func(got, want time.Duration) {
 			t.Helper()
-			require.InEpsilon(t, want.Seconds(), got.Seconds(), 0.05, rivals[i].name)
+			require.InEpsilon(t, want.Seconds(), got.Seconds(), 0.05, other.name)
 		}
-		require.InEpsilon(t, want.crowd, short.crowd(0), 0.05, rivals[i].name)
+		require.InEpsilon(t, want.crowd, short.crowd(0), 0.05, other.name)
 		near(short.quantile(0.5), want.shortP50)
 		near(short.quantile(0.99), want.shortP99)
 		near(long.quantile(0.5), want.p50)
