@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/remoq/moq/pubsub"
 )
@@ -16,7 +17,8 @@ type publisher struct {
 }
 
 // serve connects the publisher to an origin, as a session does, and writes n groups of a
-// single frame, after those that a reader who asks for them can have.
+// single frame a second apart, after those that a reader who asks for them can have. The
+// newest one leaves first.
 func (p *publisher) serve(origin *pubsub.Origin, n uint64) *pubsub.Requests {
 	route, _ := origin.Attach(pubsub.Route{Prefix: "clock", Hops: []uint64{42}})
 	first, end := p.next, p.next+n
@@ -31,10 +33,17 @@ func (p *publisher) serve(origin *pubsub.Origin, n uint64) *pubsub.Requests {
 		}
 		track, _ := request.Accept(pubsub.TrackInfo{})
 		track.StartAt(first)
-		for sequence := first; sequence < end; sequence++ {
+		write := func(sequence uint64) {
 			group, _ := track.CreateGroup(sequence)
-			_ = group.WriteFrame(pubsub.Frame{Payload: fmt.Appendf(nil, "tick %d", sequence)})
+			_ = group.WriteFrame(pubsub.Frame{
+				Timestamp: time.Duration(sequence) * time.Second,
+				Payload:   fmt.Appendf(nil, "tick %d", sequence),
+			})
 			_ = group.Close()
+		}
+		write(end - 1)
+		for sequence := first; sequence < end-1; sequence++ {
+			write(sequence)
 		}
 	}()
 	return route
@@ -105,6 +114,29 @@ func ExampleFollowOptions_resumeLast() {
 	// tick 1
 	// tick 2
 	// tick 3
+}
+
+// Within bounds how far back ResumeLast goes: who was away for long catches up with the end.
+func ExampleFollowOptions_within() {
+	origin, clock := pubsub.NewOrigin(), &publisher{keep: true}
+	follower := origin.Follow("clock", "seconds", pubsub.FollowOptions{
+		Resume: pubsub.ResumeLast, Within: 2 * time.Second,
+	})
+	defer follower.Close()
+
+	session := clock.serve(origin, 1)
+	read(follower, 0)
+	session.Close(errors.New("network down"))
+	clock.next += 5
+	session = clock.serve(origin, 1)
+	read(follower, 6)
+	session.Close(nil)
+	// Output:
+	// tick 0
+	// lost groups 1 to 3 from frame 0 of the first
+	// tick 4
+	// tick 5
+	// tick 6
 }
 
 // Another process goes on under the same identity: readers take the two for one.
