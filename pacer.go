@@ -91,5 +91,5 @@ func renewal(since, till time.Time) time.Time {
 		return till
 	}
 	life := max(till.Sub(since), minStable)
-	return since.Add(life*8/10 + rand.N(life/10))
+	return since.Add(life/10*8 + rand.N(life/10))
 }

@@ -121,3 +121,13 @@ func TestPacerStable(t *testing.T) {
 	p = newPacer(Backoff{StableAfter: -1})
 	require.True(t, p.stable(0), "off: every session counts")
 }
+
+// A credential that is good for decades is no reason to hurry.
+func TestRenewalOfALongLife(t *testing.T) {
+	t.Parallel()
+	since := time.Now()
+	for _, years := range []int{1, 36, 37, 50, 73, 150, 290, 8000} {
+		at := renewal(since, since.AddDate(years, 0, 0))
+		require.Greater(t, at.Sub(since), time.Duration(min(years, 290))*290*24*time.Hour, "%d years", years)
+	}
+}
