@@ -12,7 +12,7 @@ type orders struct {
 
 	mu      sync.Mutex
 	pause   bool
-	kick    uint64 // the wait that is to end
+	kick    uint64 // the newest wait that is to end
 	check   bool
 	redials []chan error
 	over    error // why nothing can be ordered any more
@@ -52,9 +52,13 @@ func (o *orders) refuse(err error) {
 // kick ends the present wait. One that comes too late ends none.
 func (s *supervisor[S]) kick() {
 	if v := s.board.read(); v.state.Phase == Waiting {
-		s.order(func(o *orders) { o.kick = v.wait })
+		s.order(func(o *orders) { o.end(v.wait) })
 	}
 }
+
+// end orders the end of a wait. Whoever has seen a later one knows better, even if they
+// were first to say so.
+func (o *orders) end(wait uint64) { o.kick = max(o.kick, wait) }
 
 // check asks for a look at the path, or ends the present wait.
 func (s *supervisor[S]) check() { s.order(func(o *orders) { o.check = true }) }

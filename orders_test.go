@@ -92,6 +92,22 @@ func TestKickWhileTheLoopIsBusy(t *testing.T) {
 	})
 }
 
+// Of two kicks the one for the later wait counts, whichever is heard last.
+func TestKickOfAnEarlierWait(t *testing.T) {
+	for _, late := range []uint64{0, 1} { // how much earlier the second one's wait was
+		onStage(t, supervision[*fakeSession]{backoff: Backoff{Initial: time.Hour}}, func(t *testing.T, g *stage) {
+			g.lead(Waiting)
+			wait := g.board.read().wait
+			g.order(func(o *orders) {
+				o.end(wait)
+				o.end(wait - late)
+			})
+			require.Equal(t, Connecting, g.now().Phase)
+			require.Equal(t, 2, g.attempts())
+		})
+	}
+}
+
 // Check probes what is live, and ends a wait.
 func TestCheck(t *testing.T) {
 	inEachPhase(t, func(t *testing.T, g *stage, s *fakeSession) {
