@@ -206,17 +206,36 @@ func up(seqs []uint64) (plus []uint64) {
 	return plus
 }
 
-// What is written to an open group of a track that is gone already is nobody's budget.
+// TestBudgetAfterTheTrackIsGone: an open group counts to its end, also when its track has
+// ended before, or else a supplier that ends its tracks early could make us hold anything.
 func TestBudgetAfterTheTrackIsGone(t *testing.T) {
 	o := NewOrigin()
-	b := announced(t, o, "b")
-	tp, err := b.CreateTrack("t", TrackInfo{})
+	feed := o.FeedWith(NewBudget(1 << 20))
+	_, err := feed.Attach(Route{Prefix: "b", Hops: []uint64{9}})
 	require.NoError(t, err)
-	g := openAt(t, tp, 0, 0, 1)
-	require.NoError(t, b.Close())
-	require.Zero(t, o.held.Load())
-	require.NoError(t, g.WriteFrame(Frame{Payload: make([]byte, 100_000)}))
-	require.Zero(t, o.held.Load())
+	b, err := o.Lookup("b", 0)
+	require.NoError(t, err)
+	asked := asking(testCtx(t), b, "t")
+	q, err := feed.Next(testCtx(t))
+	require.NoError(t, err)
+	tp, err := q.Accept(TrackInfo{MaxAge: time.Hour})
+	require.NoError(t, err)
+	require.NoError(t, (<-asked).err)
+	whole, open, endless := openAt(t, tp, 0, 0, 1), openAt(t, tp, 1, 0, 1), openAt(t, tp, 2, 0, 1)
+	require.NoError(t, whole.Close())
+	require.NoError(t, tp.Close())
+	require.Equal(t, 2*(groupSize+arenaFirst), feed.budget.Held(), "what is whole does not count any more")
+	require.NoError(t, open.WriteOwned(Frame{Payload: make([]byte, 100_000)}))
+	require.Equal(t, 2*(groupSize+arenaFirst)+100_000, feed.budget.Held())
+	require.NoError(t, open.Close())
+	require.Equal(t, groupSize+arenaFirst, feed.budget.Held(), "given back at its end")
+	for err = nil; err == nil; {
+		err = endless.WriteOwned(Frame{Payload: make([]byte, 100_000)})
+		require.LessOrEqual(t, feed.budget.Held(), int64(1<<20))
+	}
+	require.ErrorIs(t, err, streamError(moqerr.StreamEvicted))
 	tp.t.forget()
-	require.Zero(t, o.held.Load(), "given back once")
+	require.Zero(t, feed.budget.Held(), "given back once")
+	require.Zero(t, o.held.Load())
+	require.Empty(t, o.tracks)
 }

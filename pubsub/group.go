@@ -40,6 +40,7 @@ type group struct {
 	bytes   int   // of payload
 	held    int64 // counted against the origin's budget
 	dropped bool  // not counted any more
+	orphan  bool  // its track is forgotten: it counts until it is done
 	done    bool
 	err     error // why it ended before its end; nil if it is complete
 	bell    bell
@@ -155,9 +156,26 @@ func (g *group) end(err error) {
 		return
 	}
 	g.done, g.err = true, err
+	orphan := g.orphan
 	asleep := g.bell.take()
 	g.mu.Unlock()
 	g.bell.ring(asleep)
+	if orphan {
+		g.drop()
+		g.track.unkeep()
+	}
+}
+
+// orphaned takes the group out of the budget once it is done: its track is forgotten, but an
+// open group may still grow.
+func (g *group) orphaned() {
+	g.mu.Lock()
+	g.orphan = true
+	done := g.done
+	g.mu.Unlock()
+	if done {
+		g.drop()
+	}
 }
 
 // drop takes the group out of the budget for good.

@@ -222,6 +222,9 @@ func (t *track) spared() int {
 func (g *group) footprint() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.dropped {
+		return 0
+	}
 	return g.held
 }
 
@@ -279,7 +282,8 @@ func (t *track) finishLocked(err error) {
 	t.home.ended(t, next, err)
 }
 
-// forget gives back the budget of all groups, once nobody new can find the track.
+// forget gives back the budget of all groups, once nobody new can find the track; of open
+// ones when they are done.
 func (t *track) forget() {
 	t.mu.Lock()
 	groups := append([]*group(nil), t.cache.groups...)
@@ -289,8 +293,15 @@ func (t *track) forget() {
 	}
 	t.mu.Unlock()
 	t.charge(-kept)
-	t.origin.keep(t, false)
 	for _, g := range groups {
-		g.drop()
+		g.orphaned()
+	}
+	t.unkeep()
+}
+
+// unkeep notes that a forgotten track keeps nothing any more, if that is so.
+func (t *track) unkeep() {
+	if t.held.Load() <= 0 { // a write that is not charged yet makes it negative
+		t.origin.keep(t, false)
 	}
 }
