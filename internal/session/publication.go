@@ -128,7 +128,7 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 		return err
 	}
 	defer func() { _ = track.Close() }() // never fails
-	if err := p.attach(track); err != nil {
+	if err := p.attach(track, m.SubscribeParams); err != nil {
 		return err
 	}
 	if !s.beginPublishing() {
@@ -235,13 +235,24 @@ func (p *publication) readUpdates(r *wire.Reader) {
 	}
 }
 
-// attach makes track the one that updates go to, with those that came meanwhile.
-func (p *publication) attach(track *pubsub.TrackConsumer) error {
-	p.mu.Lock()
-	p.track = track
-	params := p.params
-	p.mu.Unlock()
-	return track.Update(p.options(params))
+// attach makes track, which was asked for with params, the one that updates go to, with those
+// that came meanwhile: only once there are none left, lest an older one be applied last.
+func (p *publication) attach(track *pubsub.TrackConsumer, params wire.SubscribeParams) error {
+	for {
+		p.mu.Lock()
+		now := p.params
+		if now == params {
+			p.track = track
+		}
+		p.mu.Unlock()
+		if now == params {
+			return nil
+		}
+		if err := track.Update(p.options(now)); err != nil {
+			return err
+		}
+		params = now
+	}
 }
 
 func (p *publication) leave() {

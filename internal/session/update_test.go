@@ -122,3 +122,22 @@ func TestEndBelowAGroup(t *testing.T) {
 		require.NoError(t, s.Err())
 	})
 }
+
+// TestUpdateBehindSubscribe: an update that comes right behind its SUBSCRIBE is never undone
+// by it.
+func TestUpdateBehindSubscribe(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, track := announced(t, origin, "a", "t", pubsub.TrackInfo{})
+		p, _ := b.against(Config{Publish: origin})
+		const n = 300
+		for id := range uint64(n) {
+			m := wire.Subscribe{ID: id, Broadcast: "a", Track: "t", SubscribeParams: wire.SubscribeParams{Priority: 200}}
+			update := wire.SubscribeUpdate{SubscribeParams: wire.SubscribeParams{Priority: 1}}
+			p.ask(wire.StreamSubscribe, update.Append(m.Append(nil, p.v), p.v))
+		}
+		time.Sleep(time.Second)
+		require.Equal(t, n, track.Demand().Readers)
+		require.Equal(t, uint8(1), track.Demand().Priority)
+	})
+}
