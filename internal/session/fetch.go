@@ -27,19 +27,38 @@ func (s *Session) serveFetch(stream transport.Stream, r *wire.Reader) error {
 	if err != nil {
 		return s.check(err)
 	}
-	ctx, cancel := s.whileWanted(stream)
-	defer cancel()
+	alive, leave := s.whileWanted(s.ctx, stream) // until the peer has had enough
+	defer leave()
+	wanted, enough := context.WithCancel(alive) // and until the session drains
+	defer enough()
+	defer context.AfterFunc(s.serving, enough)()
 	broadcast, err := s.lookup(m.Broadcast)
 	if err != nil {
 		return err
 	}
-	group, err := broadcast.Fetch(ctx, m.Track, m.Group, fetchOptions(m))
+	group, err := broadcast.Fetch(wanted, m.Track, m.Group, fetchOptions(m))
 	if err != nil {
-		return err
+		return s.unlessDrained(alive, err)
 	}
-	defer func() { _ = group.Close() }()                                          // never fails
-	defer context.AfterFunc(ctx, func() { s.refuse(stream, context.Canceled) })() // a write may be blocked
-	return s.writeFetched(ctx, stream, group)
+	defer func() { _ = group.Close() }() // never fails
+	if !s.beginPublishing() {
+		return errClosing
+	}
+	defer s.endPublishing()
+	defer context.AfterFunc(alive, func() { s.refuse(stream, context.Canceled) })() // a write may be blocked
+	if err := s.writeFetched(wanted, stream, group); err != nil {
+		return s.unlessDrained(alive, err)
+	}
+	return stream.Close()
+}
+
+// unlessDrained is err, unless the session's close is behind it: what was written of the
+// reply may still leave.
+func (s *Session) unlessDrained(alive context.Context, err error) error {
+	if s.serving.Err() != nil && alive.Err() == nil {
+		return errClosing
+	}
+	return err
 }
 
 // fetchOptions says what the peer asked for in the model's words. What lies behind the

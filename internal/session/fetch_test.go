@@ -2,6 +2,7 @@ package session
 
 import (
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,5 +199,50 @@ func TestFetchIsBounded(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		require.Equal(t, idle, s.budget.Held())
+	})
+}
+
+// TestCloseLetsAFetchedGroupLeave: what is being fetched, and is whole, still reaches the
+// peer; of a group that is still open what is there.
+func TestCloseLetsAFetchedGroupLeave(t *testing.T) {
+	const frames, size = 300, 1000 // several round trips
+	onVersions(t, func(t *testing.T, b *bed) {
+		origin, seen := pubsub.NewOrigin(), pubsub.NewOrigin()
+		s, _ := b.sessions(Config{Publish: origin}, Config{Subscribe: seen})
+		_, track := announced(t, origin, "a", "t", pubsub.TrackInfo{})
+		var groups []*pubsub.GroupProducer
+		for range 2 {
+			g, err := track.AppendGroup()
+			require.NoError(t, err)
+			for range frames {
+				require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: make([]byte, size)}))
+			}
+			groups = append(groups, g)
+		}
+		require.NoError(t, groups[0].Close())
+		far, err := seen.Broadcast(t.Context(), "a")
+		require.NoError(t, err)
+		var got [2][]string
+		var ends [2]error
+		var reading sync.WaitGroup
+		for i := range got {
+			reading.Go(func() {
+				g, err := far.Fetch(t.Context(), "t", uint64(i), pubsub.FetchOptions{})
+				if ends[i] = err; err == nil {
+					got[i], ends[i] = fetched(t, g)
+				}
+			})
+		}
+		time.Sleep(latency + time.Millisecond) // the requests are there, and the first frames on their way
+		began := time.Now()
+		require.NoError(t, s.Close())
+		require.Less(t, time.Since(began), drainTime, "it waits for nothing else")
+		reading.Wait()
+		require.NoError(t, ends[0])
+		require.Len(t, got[0], frames)
+		var ended *moqerr.SessionError
+		require.ErrorAs(t, ends[1], &ended)
+		require.Equal(t, moqerr.SessionNoError, ended.Code)
+		require.Len(t, got[1], frames)
 	})
 }

@@ -21,7 +21,7 @@ func (s *Session) serveProbe(stream transport.Stream, _ *wire.Reader) error {
 	if !s.awaitAdmission() {
 		return nil
 	}
-	ctx, cancel := s.whileWanted(stream)
+	ctx, cancel := s.whileWanted(s.serving, stream)
 	defer cancel()
 	next := time.NewTimer(probeInterval)
 	defer next.Stop()

@@ -49,7 +49,7 @@ func (s *Session) serveTrack(stream transport.Stream, r *wire.Reader) error {
 	if err != nil {
 		return s.check(err)
 	}
-	ctx, cancel := s.whileWanted(stream)
+	ctx, cancel := s.whileWanted(s.serving, stream)
 	defer cancel()
 	broadcast, err := s.lookup(m.Broadcast)
 	if err != nil {
@@ -64,10 +64,10 @@ func (s *Session) serveTrack(stream transport.Stream, r *wire.Reader) error {
 	return err
 }
 
-// whileWanted returns a context that ends when the peer ends its side of a request,
+// whileWanted returns a context of parent that ends when the peer ends its side of a request,
 // in whatever way.
-func (s *Session) whileWanted(stream transport.Stream) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(s.serving)
+func (s *Session) whileWanted(parent context.Context, stream transport.Stream) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
 	s.work.Go(func() {
 		defer cancel()
 		awaitEnd(stream)
