@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
 	"github.com/remoq/moq/moqerr"
 	"github.com/remoq/moq/pubsub"
 )
-
-// trackPatience bounds how long the peer may take to answer TRACK for a fetch. What is
-// subscribed to has the patience of its request.
-const trackPatience = 30 * time.Second
 
 // serveFetch answers FETCH with the frames of one group, bare and up to its end (§4.6).
 // The peer's FIN cancels it.
@@ -185,36 +180,4 @@ func (s *Session) fetchGroup(ctx context.Context, q *pubsub.FetchRequest, path s
 	}
 	group.Fail(s.settle(err))
 	return nil
-}
-
-// trackInfo asks the peer for a track's properties.
-func (s *Session) trackInfo(ctx context.Context, path, name string) (pubsub.TrackInfo, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, trackPatience, &moqerr.StreamError{Code: moqerr.StreamControlTimeout})
-	defer cancel()
-	stream, err := s.ask(ctx, wire.StreamTrack, wire.Track{Broadcast: path, Name: name}.Append)
-	if err != nil {
-		return pubsub.TrackInfo{}, err
-	}
-	defer context.AfterFunc(ctx, func() { s.refuse(stream, context.Cause(ctx)) })()
-	info, err := s.readInfo(stream)
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err == nil {
-		finish(stream)
-	}
-	return info, err
-}
-
-// ask opens a request with its first message.
-func (s *Session) ask(ctx context.Context, typ wire.StreamType, body func([]byte, wire.Version) []byte) (transport.Stream, error) {
-	stream, err := s.conn.OpenStream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	stream.SetPriority(urgencyControl, false)
-	if _, err := stream.Write(body(wire.AppendVarint(nil, uint64(typ)), s.cfg.Version)); err != nil {
-		return nil, err
-	}
-	return stream, nil
 }

@@ -38,13 +38,8 @@ func (s *Session) readGoaway(_ transport.Stream, r *wire.Reader) error {
 // GoAway asks the peer to leave, for uri or, if that is empty, for where it is. The
 // session goes on; whoever sends this closes it later. It may be called once.
 func (s *Session) GoAway(uri string) error {
-	stream, err := s.conn.OpenStream(s.ctx)
+	stream, err := s.ask(s.ctx, wire.StreamGoaway, wire.Goaway{URI: uri}.Append)
 	if err != nil {
-		return err
-	}
-	stream.SetPriority(urgencyControl, false)
-	b := wire.AppendVarint(nil, uint64(wire.StreamGoaway))
-	if _, err := stream.Write(wire.Goaway{URI: uri}.Append(b, s.cfg.Version)); err != nil {
 		return err
 	}
 	_ = stream.Close() // as in sendSetup

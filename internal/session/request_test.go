@@ -1,6 +1,7 @@
 package session
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -121,5 +122,31 @@ func TestRequestThatIsTakenBack(t *testing.T) {
 		_, err = q.Accept(pubsub.TrackInfo{})
 		require.ErrorIs(t, err, moqerr.ErrClosed)
 		require.NoError(t, s.Err())
+	})
+}
+
+// TestRefusedRequestsLeaveNothingOpen: a peer that ends only its own side of what we ask has
+// an end of ours too, or else refusals would use up the streams that it lets us open.
+func TestRefusedRequestsLeaveNothingOpen(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		seen := pubsub.NewOrigin()
+		p, _ := b.against(Config{Subscribe: seen})
+		p.announce(peerHop, "a")
+		far, err := seen.Broadcast(t.Context(), "a")
+		require.NoError(t, err)
+		refused := &moqerr.StreamError{Code: moqerr.StreamNotFound, Remote: true}
+		for _, ask := range []func() error{
+			func() error { _, err := far.Subscribe(t.Context(), "t", pubsub.SubscribeOptions{}); return err },
+			func() error { _, err := far.TrackInfo(t.Context(), "t"); return err },
+			func() error { _, err := far.Fetch(t.Context(), "t", 1, pubsub.FetchOptions{}); return err },
+		} {
+			end := make(chan error, 1)
+			go func() { end <- ask() }()
+			track, _ := p.answer(wire.StreamTrack)
+			track.Reset(moqerr.StreamNotFound)
+			require.ErrorIs(t, <-end, refused)
+			_, err = io.ReadAll(track)
+			require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamCancelled})
+		}
 	})
 }

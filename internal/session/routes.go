@@ -48,16 +48,11 @@ func (s *Session) readAnnouncements() {
 }
 
 func (s *Session) followAnnouncements() error {
-	stream, err := s.conn.OpenStream(s.ctx)
+	stream, err := s.ask(s.ctx, wire.StreamAnnounce, wire.AnnounceRequest{Exclude: s.hop}.Append)
 	if err != nil {
 		return err
 	}
 	defer finish(stream)
-	stream.SetPriority(urgencyControl, false)
-	b := wire.AppendVarint(nil, uint64(wire.StreamAnnounce))
-	if _, err := stream.Write(wire.AnnounceRequest{Exclude: s.hop}.Append(b, s.cfg.Version)); err != nil {
-		return err
-	}
 	r := wire.NewReader(stream)
 	body, err := r.Message()
 	if err != nil {

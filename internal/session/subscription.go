@@ -106,49 +106,27 @@ func (sub *subscription) run() error {
 		case <-ctx.Done():
 		}
 	})
-	track, err := sub.s.ask(ctx, wire.StreamTrack, wire.Track{Broadcast: sub.path, Name: sub.request.Track()}.Append)
+	track, err := sub.s.askTrack(ctx, sub.path, sub.request.Track())
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { sub.s.refuse(track, context.Cause(ctx)) })()
-
 	var stream transport.Stream
 	if demand := sub.request.Demand(); demand.Readers > 0 {
 		if stream, err = sub.open(ctx, demand); err != nil {
+			sub.s.refuse(track, context.Canceled)
 			return err
 		}
 		defer finish(stream)
 	}
-	info, err := sub.s.readInfo(track)
+	info, err := sub.s.awaitInfo(ctx, track)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
 		return err
 	}
-	finish(track)
 	if sub.producer, err = sub.request.Accept(info); err != nil {
 		return err
 	}
 	close(sub.ready)
 	return sub.follow(stream)
-}
-
-// readInfo reads the answer to TRACK.
-func (s *Session) readInfo(stream transport.Stream) (pubsub.TrackInfo, error) {
-	body, err := wire.NewReader(stream).Message()
-	if err != nil {
-		return pubsub.TrackInfo{}, s.check(truncated(err))
-	}
-	m, err := wire.ParseTrackInfo(body, s.cfg.Version)
-	if err != nil {
-		return pubsub.TrackInfo{}, s.check(err)
-	}
-	info := pubsub.TrackInfo{Priority: m.Priority, MaxAge: m.MaxAge, Timescale: m.Timescale}
-	if m.MaxAge == 0 {
-		info.MaxAge = pubsub.LiveOnly
-	}
-	return info, nil
 }
 
 // open sends SUBSCRIBE under an id that groups can name from now on.
