@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,5 +127,33 @@ func TestStallLeavesOthersAlone(t *testing.T) {
 		_ = f.Close()
 		<-done
 		require.Empty(t, feed.routes)
+	})
+}
+
+// TestFollowServedTrackIsNotRenewed: a track that this very origin makes by request cannot be
+// lost; who makes it is not asked for it again because it is silent.
+func TestFollowServedTrackIsNotRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		served, err := o.Serve("b")
+		require.NoError(t, err)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast})
+		defer f.Close()
+		go func() {
+			q, err := served.Next(t.Context())
+			require.NoError(t, err)
+			tp, err := q.Accept(TrackInfo{Timescale: 1000})
+			require.NoError(t, err)
+			require.NoError(t, tp.WriteNow(nil))
+			time.Sleep(10 * time.Minute)
+			require.NoError(t, tp.WriteNow(nil))
+		}()
+		next(t, f, 0)
+		ctx, cancel := context.WithTimeout(t.Context(), 11*time.Minute)
+		defer cancel()
+		g, err := f.NextGroup(ctx)
+		require.NoError(t, err)
+		require.Equal(t, uint64(1), g.Sequence())
+		require.Zero(t, f.State().Losses)
 	})
 }

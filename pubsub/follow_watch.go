@@ -37,7 +37,7 @@ func (f *Follower) watchOver() {
 	w := &f.watch
 	w.since = time.Now()
 	switch {
-	case f.broadcast.route.local != nil:
+	case f.broadcast.route.ours():
 		w.wait = 0
 	case w.wait == 0:
 		w.wait = f.stall
