@@ -117,6 +117,7 @@ type Follower struct {
 	queue     []*openGroup // groups that came and were not delivered, by sequence
 	atEnd     bool         // the running subscription has come to its end
 	fresh     bool         // no group of the running subscription was looked at yet
+	reached   uint64       // above the last group that it brought
 	foreign   bool         // it is of another publisher
 	seamless  bool         // the last loss has taken no time so far
 	filling   bool         // what the running subscription does not bring is fetched

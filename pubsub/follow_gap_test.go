@@ -125,3 +125,38 @@ func TestFollowGoesOnBehindALostEnd(t *testing.T) {
 		require.Equal(t, uint64(16), f.State().LostGroups)
 	})
 }
+
+// TestFollowBringsBackWhatWasOnTheWay: a group that was overtaken when the subscription failed
+// is not lost yet, if it is wanted: the next subscription may bring it, or somebody keep it.
+func TestFollowBringsBackWhatWasOnTheWay(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		opts FollowOptions
+		here int // groups that are to be had before there is another subscription
+		then []part
+		want []string
+		lost uint64
+	}{
+		{"it comes", FollowOptions{Resume: ResumeLast}, 2, []part{{5, 1, "."}, {6, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "5@0+1", "6@0+1", "7@0+1"}, 0},
+		{"nobody has it", FollowOptions{Resume: ResumeLast}, 2, []part{{7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "7@0+1"}, 1},
+		{"nobody waits for it", FollowOptions{}, 3, []part{{5, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "7@0+1"}, 1},
+	} {
+		inBubble(t, c.name, func(t *testing.T) {
+			o := NewOrigin()
+			f := follow(t, o, c.opts)
+			l := connect(t, o, []uint64{5}, serving(t, []part{{3, 1, "."}, {4, 1, "."}, {6, 1, "."}}))
+			first := handOut(t, f, 1)
+			<-l.served
+			l.cut(errLost)
+			first = append(first, handOut(t, f, c.here-1)...)
+			requireNone(t, f.NextGroup)
+			connect(t, o, []uint64{5}, func(tp *TrackProducer) {
+				serving(t, c.then)(tp)
+				require.NoError(t, tp.EndAt(8))
+				require.NoError(t, tp.Close())
+			})
+			require.Equal(t, c.want, describeAll(t, append(first, finish(t, f)...)))
+			require.Equal(t, c.lost, f.State().LostGroups)
+		})
+	}
+}

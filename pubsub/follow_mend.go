@@ -30,29 +30,46 @@ func (f *Follower) missing() (from, limit uint64) {
 	return from, from
 }
 
-// bound returns the sequence below which the subscription brings nothing more.
-func (f *Follower) bound() (seq uint64, ok bool) {
-	for _, o := range f.queue {
-		if !o.settled {
-			return o.sequence, true
-		}
+// bound returns the sequence below which the running subscription brings nothing more. What
+// is queued does not tell: it may have come with an earlier one.
+func (f *Follower) bound() uint64 {
+	if f.atEnd {
+		return math.MaxUint64
 	}
-	return math.MaxUint64, f.atEnd
+	return f.reached
 }
 
-// hole reports whether something that was missed is to be mended, or given up, before the
-// Follower can go on.
+// hole reports whether something that was missed comes before what is queued, or before the
+// end.
 func (f *Follower) hole() bool {
 	if f.cause == nil {
 		return false
 	}
-	if o := f.position.firstCut(); o != nil {
-		if bound, ok := f.bound(); f.foreign || ok && o.sequence < bound {
-			return true
+	limit := f.bound()
+	for _, o := range f.queue {
+		if !o.settled {
+			limit = max(limit, o.sequence)
+			break
 		}
+	}
+	if o := f.position.firstCut(); o != nil && (f.foreign || o.sequence < limit) {
+		return true
 	}
 	from, limit := f.missing()
 	return from < limit
+}
+
+// due reports whether a hole is to be mended, or given up, since the subscription does not
+// bring what is missing.
+func (f *Follower) due() bool {
+	if f.cause == nil {
+		return false
+	}
+	if o := f.position.firstCut(); o != nil && (f.foreign || o.sequence < f.bound()) {
+		return true
+	}
+	from, limit := f.missing()
+	return from < min(limit, f.bound())
 }
 
 // mendNext deals with the lowest thing that was missed.
@@ -67,7 +84,7 @@ func (f *Follower) mendNext(ctx context.Context) error {
 			f.abandon()
 			return nil
 		}
-		if bound, ok := f.bound(); ok && o.sequence < bound {
+		if o.sequence < f.bound() {
 			return f.mend(ctx, o, f.cause, f.filling)
 		}
 	}
@@ -98,6 +115,7 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 // what cannot.
 func (f *Follower) fill(ctx context.Context) error {
 	from, limit := f.missing()
+	limit = min(limit, f.bound())
 	if f.filling && limit > f.horizon {
 		c, err := f.firstOf(ctx, max(from, f.horizon), limit)
 		if err != nil {

@@ -63,7 +63,7 @@ func (f *Follower) step(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case f.hole():
+	case f.due():
 		return f.mendNext(ctx)
 	}
 	c, err := sub.nextUntil(ctx, f.watch.deadline(), f.nudged.Load)
@@ -120,6 +120,9 @@ func (f *Follower) catchUp(seq uint64) {
 	}
 	if f.edge == math.MaxUint64 && time.Since(f.begun) >= minPatience {
 		f.edge = sub.highest()
+		if n := len(f.queue); n > 0 {
+			f.edge = max(f.edge, f.queue[n-1].sequence)
+		}
 	}
 	if seq >= f.edge {
 		f.cause, f.filling, f.edge = nil, false, math.MaxUint64
@@ -155,7 +158,7 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 	if !p.known {
 		p.known, p.top = true, seq
 	}
-	p.source = f.source
+	p.source, f.reached = f.source, seq+1
 	if o := f.waiting(seq); o != nil {
 		if c.g.base <= o.frames() {
 			o.goOnWith(c.g, nil)
@@ -174,6 +177,24 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 		o.settled, o.gaps = true, c.gaps
 	}
 	f.enqueue(o)
+}
+
+// reconsider looks at the groups that were left of a subscription when it failed. What is
+// missing between them was on its way, and is lost only if nobody waits for it.
+func (f *Follower) reconsider(left []*openGroup, failure error) {
+	wanted := f.resume == ResumeLast || f.seamless
+	missed := false
+	for _, o := range left {
+		missed = missed || len(o.gaps) > 0
+		switch {
+		case wanted && missed:
+			o.settled, o.gaps = false, nil
+		case missed:
+			for i := range o.gaps {
+				o.gaps[i].Cause = failure
+			}
+		}
+	}
 }
 
 // enqueue puts a group among those that are to be delivered.
@@ -224,6 +245,7 @@ func (f *Follower) finish(sub *TrackConsumer) {
 
 // lose takes leave of a subscription that failed. What is here of it stays.
 func (f *Follower) lose(sub *TrackConsumer, err error) {
+	queued := len(f.queue)
 	f.drain(sub)
 	_ = sub.Close()
 	f.position.breakOff(err)
@@ -245,6 +267,7 @@ func (f *Follower) lose(sub *TrackConsumer, err error) {
 			f.failures, f.retryAt = 0, time.Time{}
 		}
 	}
+	f.reconsider(f.queue[queued:], err)
 	f.mu.Lock()
 	f.sub = nil
 	f.state.Live = false

@@ -18,14 +18,15 @@ const minPatience = time.Second
 // names what was lost. So it does with groups that were evicted before they were read, and
 // with those too old for the reader's MaxAge.
 func (c *TrackConsumer) NextGroup(ctx context.Context) (*GroupConsumer, error) {
-	return c.read(ctx, c.stepInOrder)
+	return c.read(ctx, func() step { return c.stepInOrder(false) })
 }
 
 // nextUntil is NextGroup that ends with errTimer at the limit, unless that is zero, and when
-// over says so.
+// over says so. A track that fails ends it before the first group that is missing: somebody
+// may have that still.
 func (c *TrackConsumer) nextUntil(ctx context.Context, limit time.Time, over func() bool) (*GroupConsumer, error) {
 	return c.read(ctx, func() step {
-		s := c.stepInOrder()
+		s := c.stepInOrder(true)
 		switch {
 		case s.group != nil || s.err != nil:
 		case over() || !limit.IsZero() && !time.Now().Before(limit):
@@ -95,8 +96,9 @@ func (c *TrackConsumer) doze(ctx context.Context, deadline time.Time) error {
 	return err
 }
 
-// stepInOrder is called with the track's lock held, like all that follow.
-func (c *TrackConsumer) stepInOrder() step {
+// stepInOrder is called with the track's lock held, like all that follow. With stay a failure
+// of the track gives up nothing.
+func (c *TrackConsumer) stepInOrder(stay bool) step {
 	t := c.t
 	for {
 		if !c.resolve() {
@@ -134,6 +136,9 @@ func (c *TrackConsumer) stepInOrder() step {
 				}
 			}
 			return s
+		}
+		if stay && t.ended && t.err != nil {
+			return step{err: t.err}
 		}
 		if deadline, skip := c.patience(i); !skip {
 			return step{deadline: deadline}

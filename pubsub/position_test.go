@@ -147,7 +147,7 @@ func TestFollowOverALoss(t *testing.T) {
 			1,
 			[2][]uint64{five, five},
 			[]part{{4, 1, "."}},
-			[]string{"0@0+1", "3@0+2 gap 1/0-2", "4@0+1"},
+			[]string{"0@0+1", "3@0+2 gap 1/0-2 lost", "4@0+1"},
 		},
 		{
 			"another publisher",
