@@ -6,10 +6,12 @@ package testnet
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -39,6 +41,8 @@ type Network struct {
 	flows   map[flow]*rand.Rand // what is lost of each
 	chance  uint64              // packets that Lose lost
 	packets uint64
+	sockets map[*socket]struct{} // that are open
+	leaving sync.WaitGroup       // those whose links are about to go
 	links   map[direction]*link
 
 	// Sockets that were rebound: what their peers see of them, and back.
@@ -64,12 +68,15 @@ type flow struct{ from, to netip.AddrPort }
 // New makes a network on which each packet takes latency from one socket to the
 // other. It is closed when the test ends.
 func New(t testing.TB, latency time.Duration) *Network {
-	return &Network{
+	n := &Network{
 		t: t, latency: latency, seed: 1, flows: make(map[flow]*rand.Rand),
 		mute: make(map[netip.Addr]bool), deaf: make(map[netip.Addr]bool), cut: make(map[netip.Addr]bool),
 		up:      make(map[netip.AddrPort]bool),
 		outside: make(map[netip.AddrPort]netip.AddrPort), inside: make(map[netip.AddrPort]netip.AddrPort),
+		sockets: make(map[*socket]struct{}),
 	}
+	t.Cleanup(n.close)
+	return n
 }
 
 // SendPacket implements the router.
@@ -193,22 +200,40 @@ func (n *Network) At(address netip.AddrPort) net.PacketConn {
 	if err := link.Start(); err != nil {
 		n.t.Fatalf("simulated link: %v", err)
 	}
-	n.plug(address, true)
-	s := &socket{SimConn: c, network: n, leave: func() {
-		n.plug(address, false)
-		n.RemoveNode(c.LocalAddr())
-	}}
-	n.t.Cleanup(func() {
-		_ = s.Close()
-		_ = link.Close() // not before: what was sent is still on its way
-	})
+	s := &socket{SimConn: c, network: n, address: address, link: link}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.up[address] = true
+	n.sockets[s] = struct{}{}
 	return s
 }
 
-func (n *Network) plug(address netip.AddrPort, up bool) {
+// unplug forgets a socket, so that a network of which many have left is as small as before.
+func (n *Network) unplug(s *socket) {
+	n.RemoveNode(s.LocalAddr())
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.up[address] = up
+	delete(n.up, s.address)
+	delete(n.inside, n.outside[s.address])
+	delete(n.outside, s.address)
+	maps.DeleteFunc(n.flows, func(f flow, _ *rand.Rand) bool { return f.from == s.address || f.to == s.address })
+	delete(n.sockets, s)
+	n.leaving.Add(1)
+	time.AfterFunc(time.Millisecond, func() { // what was sent just now is still on its way
+		defer n.leaving.Done()
+		_ = s.link.Close()
+	})
+}
+
+// close ends what is left of the network.
+func (n *Network) close() {
+	n.mu.Lock()
+	left := slices.Collect(maps.Keys(n.sockets))
+	n.mu.Unlock()
+	for _, s := range left {
+		_ = s.Close()
+	}
+	n.leaving.Wait()
 }
 
 func (n *Network) delay() time.Duration {
@@ -248,7 +273,11 @@ func (n *Network) Cut(c netip.Addr, on bool) { n.mark(n.cut, c, on) }
 func (n *Network) mark(set map[netip.Addr]bool, c netip.Addr, on bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	set[c] = on
+	if on {
+		set[c] = true
+	} else {
+		delete(set, c)
+	}
 }
 
 func (n *Network) isCut(c netip.Addr) bool {
@@ -324,7 +353,8 @@ func AddrOf(c net.PacketConn) netip.AddrPort { return addr(c.LocalAddr()) }
 type socket struct {
 	*simnet.SimConn
 	network *Network
-	leave   func()
+	address netip.AddrPort
+	link    *simnet.Simnet
 	once    sync.Once
 }
 
@@ -342,7 +372,7 @@ func (s *socket) WriteTo(p []byte, to net.Addr) (int, error) {
 // Close implements net.PacketConn; closing again does nothing.
 func (s *socket) Close() error {
 	s.once.Do(func() {
-		s.leave()
+		s.network.unplug(s)
 		_ = s.SimConn.Close()
 	})
 	return nil
