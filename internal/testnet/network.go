@@ -7,7 +7,6 @@ package testnet
 import (
 	"context"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -36,10 +35,11 @@ type Network struct {
 	up      map[netip.AddrPort]bool // sockets that can receive
 	allDark bool
 	extra   time.Duration // added to the latency
-	loss    float64
+	mtu     int           // what is larger is lost; 0: only what sockets never take
+	chances chances
 	seed    uint64
-	flows   map[flow]*rand.Rand // what is lost of each
-	chance  uint64              // packets that Lose lost
+	flows   map[flow]*luck
+	chance  uint64 // packets that Lose and LoseRuns lost
 	packets uint64
 	sockets map[*socket]struct{} // that are open
 	leaving sync.WaitGroup       // those whose links are about to go
@@ -62,14 +62,11 @@ type link struct {
 	free time.Time     // when all that is queued will have left
 }
 
-// flow is what one socket sends to another.
-type flow struct{ from, to netip.AddrPort }
-
 // New makes a network on which each packet takes latency from one socket to the
 // other. It is closed when the test ends.
 func New(t testing.TB, latency time.Duration) *Network {
 	n := &Network{
-		t: t, latency: latency, seed: 1, flows: make(map[flow]*rand.Rand),
+		t: t, latency: latency, seed: 1, flows: make(map[flow]*luck),
 		mute: make(map[netip.Addr]bool), deaf: make(map[netip.Addr]bool), cut: make(map[netip.Addr]bool),
 		up:      make(map[netip.AddrPort]bool),
 		outside: make(map[netip.AddrPort]netip.AddrPort), inside: make(map[netip.AddrPort]netip.AddrPort),
@@ -93,22 +90,36 @@ func (n *Network) SendPacket(p simnet.Packet) error {
 	} else if _, moved := n.outside[to]; moved {
 		to = netip.AddrPort{}
 	}
-	lost := n.loses(from, to)
+	lost := n.blocked(from, to) || n.mtu > 0 && len(p.Data) > n.mtu || n.loses(from, to)
 	var wait time.Duration
 	for _, d := range [...]direction{{from.Addr(), false}, {to.Addr(), true}} {
 		if l := n.links[d]; l != nil && !lost {
 			wait, lost = l.queue(len(p.Data), wait)
 		}
 	}
-	n.mu.Unlock()
-	switch {
-	case lost:
-	case wait > 0:
-		time.AfterFunc(wait, func() { _ = n.PerfectRouter.SendPacket(p) })
-	default:
-		_ = n.PerfectRouter.SendPacket(p) // to nobody: lost, as on a real network
+	var late time.Duration
+	var twice bool
+	if !lost {
+		p, late, twice = n.disturb(p, from, to)
 	}
+	n.mu.Unlock()
+	if lost {
+		return nil
+	}
+	if twice {
+		n.forward(p, wait)
+	}
+	n.forward(p, wait+late)
 	return nil
+}
+
+// forward hands a packet on after a while.
+func (n *Network) forward(p simnet.Packet, wait time.Duration) {
+	if wait > 0 {
+		time.AfterFunc(wait, func() { _ = n.PerfectRouter.SendPacket(p) })
+		return
+	}
+	_ = n.PerfectRouter.SendPacket(p) // to nobody: lost, as on a real network
 }
 
 // queue puts size bytes, which come in a while, behind what waits already, and says when
@@ -151,31 +162,10 @@ func (n *Network) limit(d direction, bits int, wait time.Duration) {
 	n.links[d] = &link{bits: bits, wait: wait}
 }
 
-// loses decides about a packet. The caller holds mu.
-func (n *Network) loses(from, to netip.AddrPort) bool {
-	switch {
-	case n.allDark, !n.up[to], n.mute[from.Addr()], n.deaf[to.Addr()], n.cut[from.Addr()]:
-		return true
-	case n.loss == 0:
-		return false
-	}
-	// Each flow has a generator of its own, so that the order in which sockets send at the
-	// same moment changes nothing.
-	f := flow{from, to}
-	if n.flows[f] == nil {
-		n.flows[f] = rand.New(rand.NewPCG(n.seed, word(from)<<32^word(to)))
-	}
-	if n.flows[f].Float64() >= n.loss {
-		return false
-	}
-	n.chance++
-	return true
-}
-
-// word tells addresses of this network apart.
-func word(a netip.AddrPort) uint64 {
-	b := a.Addr().As4()
-	return uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(a.Port())
+// blocked reports whether nothing gets through from one socket to another. The caller
+// holds mu.
+func (n *Network) blocked(from, to netip.AddrPort) bool {
+	return n.allDark || !n.up[to] || n.mute[from.Addr()] || n.deaf[to.Addr()] || n.cut[from.Addr()]
 }
 
 // Socket makes an endpoint with an address of its own. Whoever takes it closes it; the
@@ -216,7 +206,7 @@ func (n *Network) unplug(s *socket) {
 	delete(n.up, s.address)
 	delete(n.inside, n.outside[s.address])
 	delete(n.outside, s.address)
-	maps.DeleteFunc(n.flows, func(f flow, _ *rand.Rand) bool { return f.from == s.address || f.to == s.address })
+	maps.DeleteFunc(n.flows, func(f flow, _ *luck) bool { return f.from == s.address || f.to == s.address })
 	delete(n.sockets, s)
 	n.leaving.Add(1)
 	time.AfterFunc(time.Millisecond, func() { // what was sent just now is still on its way
@@ -306,29 +296,6 @@ func (n *Network) Rebind(socket netip.AddrPort) {
 	delete(n.inside, seen)
 	next := netip.AddrPortFrom(seen.Addr(), seen.Port()+1)
 	n.outside[socket], n.inside[next] = next, socket
-}
-
-// Lose loses a share of all packets. Of what one socket sends to another the same ones
-// are lost in each run.
-func (n *Network) Lose(share float64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.loss = share
-}
-
-// Lost counts the packets that Lose has lost.
-func (n *Network) Lost() uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.chance
-}
-
-// Reseed chooses which packets Lose loses.
-func (n *Network) Reseed(seed uint64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.seed = seed
-	clear(n.flows)
 }
 
 // Packets counts what was sent, arrived or not.
