@@ -112,6 +112,7 @@ type Follower struct {
 	failures  int                // in a row; a group that came ends it
 	broadcast *BroadcastConsumer // of the running subscription
 	source    uint64             // its publisher's identity
+	age       time.Duration      // the track's MaxAge, when it was known last
 	retryAt   time.Time          // when to try again after the last failure; zero: now
 	position  position
 	queue     []*openGroup // groups that came and were not delivered, by sequence

@@ -99,7 +99,7 @@ func (f *Follower) ask(ctx context.Context) (*attempt, *TrackConsumer, error) {
 	}
 	a := f.plan(b)
 	f.mu.Lock()
-	a.waiter, a.rev = &waiter{opts: a.options(f.opts)}, f.rev
+	a.waiter, a.rev = &waiter{opts: a.options(f.opts), expected: f.age}, f.rev
 	f.mu.Unlock()
 	sub, request, err := b.ask(f.track, a.waiter)
 	switch {
@@ -135,6 +135,7 @@ func (f *Follower) begin(a *attempt, sub *TrackConsumer) (*TrackConsumer, error)
 	f.filling = f.cause != nil && !f.foreign && (f.resume == ResumeLast || f.seamless)
 	f.dropFound()
 	f.reached, f.horizon, f.absent, f.begun, f.edge = 0, 0, 0, time.Now(), math.MaxUint64
+	f.age = sub.Info().MaxAge
 	f.watchOver()
 	sub.hurry(a.start != nil)
 	f.mu.Lock()

@@ -61,7 +61,7 @@ func TestResumeLastLosesNothing(t *testing.T) {
 				readFrames(t, g, 4, 1)
 				requireEnd(t, g)
 				asked, _ := c.log()
-				require.Equal(t, []SubscribeOptions{{Start: ptr(2), FirstFrame: 3, MaxAge: DefaultMaxAge}}, asked)
+				require.Equal(t, []SubscribeOptions{{Start: ptr(2), FirstFrame: 3, MaxAge: time.Minute}}, asked)
 				for seq := range uint64(2) {
 					g = next(t, f, 3+seq)
 					readFrames(t, g, 0, 2)
@@ -75,6 +75,32 @@ func TestResumeLastLosesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestResumeLastAsksAsFarBackAsTheTrack: the track's MaxAge is known from before the loss, so
+// that the subscription brings everything, and not the last 5 s only.
+func TestResumeLastAsksAsFarBackAsTheTrack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Minute)
+		o := NewOrigin()
+		c := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast})
+		defer f.Close()
+		wholeGroup(t, tp, 1, 1)
+		next(t, f, 1)
+		synctest.Wait()
+		c.cut(errLost)
+		for seq := uint64(2); seq < 30; seq++ {
+			wholeGroup(t, tp, seq, 1)
+		}
+		c = plug(t, pub, o)
+		for seq := uint64(2); seq < 30; seq++ {
+			next(t, f, seq)
+		}
+		_, fetched := c.log()
+		require.Empty(t, fetched)
+		c.cut(nil)
+	})
 }
 
 // TestResumeLastFetchesTheRest: what is too old for the subscription is fetched, one after

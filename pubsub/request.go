@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Request struct {
 // waiter is one Subscribe that waits for the answer, or one TrackInfo.
 type waiter struct {
 	opts     SubscribeOptions
+	expected time.Duration  // what the track's MaxAge was when it was known last; 0: never
 	infoOnly bool           // it will not read
 	consumer *TrackConsumer // set before the request's done is closed, unless infoOnly
 	info     TrackInfo      // likewise
@@ -48,7 +50,7 @@ func (q *Request) Path() string { return q.key.path }
 func (q *Request) Track() string { return q.key.name }
 
 // Demand returns what those who wait want together. The track's own MaxAge is not known
-// yet, so a reader that asks for it counts with DefaultMaxAge.
+// yet, so a reader that asks for it counts with DefaultMaxAge, or with what it was before.
 func (q *Request) Demand() Demand {
 	q.requests.feed.mu.Lock()
 	defer q.requests.feed.mu.Unlock()
@@ -172,7 +174,7 @@ func (q *Request) recount() chan struct{} {
 		}
 		age := w.opts.MaxAge
 		if age == 0 {
-			age = DefaultMaxAge
+			age = cmp.Or(w.expected, DefaultMaxAge)
 		}
 		d.add(w.opts, max(age, 0))
 	}
