@@ -103,6 +103,59 @@ func TestResumeLastAsksAsFarBackAsTheTrack(t *testing.T) {
 	})
 }
 
+// TestHoleBeforeALoss: a group that had not come yet, although a later one had, when the
+// subscription was lost, is a part of the loss: it can be had again. Who goes on at the live
+// edge gets what is here at once, unless there is another way already.
+func TestHoleBeforeALoss(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		resume Resume
+		early  bool // another way is there before the loss
+		gaps   []Gap
+	}{
+		{"last", ResumeLast, false, nil},
+		{"last, another way", ResumeLast, true, nil},
+		{"live", ResumeLive, false, []Gap{{First: 2, Last: 3, Cause: errLost}}},
+		{"live, another way", ResumeLive, true, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pub, tp := source(t, time.Hour)
+				o := NewOrigin()
+				link := plug(t, pub, o, 7)
+				f := o.Follow("b", "t", FollowOptions{Resume: c.resume})
+				defer f.Close()
+				wholeGroup(t, tp, 1, 1)
+				readFrames(t, next(t, f, 1), 0, 1)
+				wholeGroup(t, tp, 4, 1)
+				synctest.Wait()
+				link.stall()
+				synctest.Wait()
+				for seq := uint64(2); seq < 4; seq++ { // too late for the subscription
+					wholeGroup(t, tp, seq, 1)
+				}
+				if c.early {
+					second := plug(t, pub, o, 8)
+					defer second.cut(nil)
+				}
+				link.cut(errLost)
+				if c.resume == ResumeLive && !c.early {
+					readFrames(t, next(t, f, 4, c.gaps...), 0, 1)
+					return
+				}
+				if !c.early {
+					third := plug(t, pub, o, 9)
+					defer third.cut(nil)
+				}
+				for seq := uint64(2); seq < 5; seq++ {
+					readFrames(t, next(t, f, seq), 0, 1)
+				}
+				require.Zero(t, f.State().LostGroups)
+			})
+		})
+	}
+}
+
 // TestResumeLastFetchesTheRest: what is too old for the subscription is fetched, one after
 // the other, and what nobody keeps is told.
 func TestResumeLastFetchesTheRest(t *testing.T) {
