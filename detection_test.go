@@ -20,6 +20,7 @@ type traffic struct {
 	rate int // frames a second; 0: idle
 	read bool
 	slow time.Duration // for this time not more than 30 a second, since each costs the test
+	late time.Duration // nothing is written for so long
 }
 
 var loads = []traffic{
@@ -58,6 +59,7 @@ func (b *bed) watchedClient(t *testing.T, load traffic, config Config) (*Reconne
 	if load.rate > 0 {
 		began := time.Now()
 		busy.Go(func() {
+			time.Sleep(load.late)
 			for ctx.Err() == nil {
 				_ = track.WriteNow(make([]byte, 100))
 				rate := min(load.rate, 30)
@@ -145,18 +147,27 @@ func TestIdleSessionsAreNotHasty(t *testing.T) {
 	}
 }
 
-// Traffic that has just begun is watched as closely as any other.
+// Traffic that has just begun is watched as closely as any other, however long nobody had
+// anything to say before.
 func TestDetectsBlackHoleEarly(t *testing.T) {
-	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
-		r, d := b.watchedClient(t, loads[3], Config{Backoff: Eager()})
-		time.Sleep(1500 * time.Millisecond)
-		b.net.Dark(true)
-		for state := range r.States(t.Context()) {
-			if state.Losses > 0 {
-				break
-			}
+	for _, late := range []time.Duration{0, 2600 * time.Millisecond, 20 * time.Second, 4 * time.Minute} {
+		for _, load := range []traffic{loads[1], loads[3]} {
+			t.Run(fmt.Sprintf("%s after %v", load.name, late), func(t *testing.T) {
+				onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+					load.late = late
+					r, d := b.watchedClient(t, load, Config{Backoff: Eager()})
+					time.Sleep(late + 1500*time.Millisecond)
+					require.Len(t, d.seen(), 1)
+					b.net.Dark(true)
+					for state := range r.States(t.Context()) {
+						if state.Losses > 0 {
+							break
+						}
+					}
+					all := d.seen()
+					require.LessOrEqual(t, all[1].made.Sub(all[0].heard()), 500*time.Millisecond)
+				})
+			})
 		}
-		all := d.seen()
-		require.LessOrEqual(t, all[1].made.Sub(all[0].heard()), 500*time.Millisecond)
-	})
+	}
 }

@@ -24,8 +24,8 @@ type stamps struct {
 	went atomic.Int64 // when one was sent
 	came atomic.Bool
 
-	// The longest gap between two packets that came in this window and in the one before,
-	// and how many reads there were.
+	// The longest gap between two packets of a busy connection that came in this window and
+	// in the one before, and how many reads there were.
 	gap, gapBefore     atomic.Int64
 	reads, readsBefore atomic.Int64
 	window             atomic.Int64 // when the window began
@@ -55,7 +55,8 @@ func (s *stamps) received() {
 		s.gapBefore.Store(s.gap.Swap(0))
 		s.readsBefore.Store(s.reads.Swap(0))
 	}
-	if gap > s.gap.Load() && !roused {
+	// A pause in which nobody had anything to say tells nothing of the traffic behind it.
+	if gap > s.gap.Load() && !roused && s.busy() {
 		s.gap.Store(gap)
 	}
 	if reads := s.reads.Add(1); reads == traffic && p != nil {
