@@ -185,6 +185,23 @@ func (l *Ledger) Hole() time.Duration {
 	return longest(times)
 }
 
+// HoleSince returns the longest time without a frame from the last one before an instant
+// until now.
+func (l *Ledger) HoleSince(from time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	times := []time.Time{time.Now()}
+	var before time.Time
+	for _, at := range l.seen {
+		if at.After(from) {
+			times = append(times, at)
+		} else if at.After(before) {
+			before = at
+		}
+	}
+	return longest(append(times, before))
+}
+
 func longest(times []time.Time) time.Duration {
 	slices.SortFunc(times, time.Time.Compare)
 	var hole time.Duration
@@ -192,6 +209,17 @@ func longest(times []time.Time) time.Duration {
 		hole = max(hole, times[i].Sub(times[i-1]))
 	}
 	return hole
+}
+
+func TestHoleSince(t *testing.T) {
+	now := time.Now()
+	l := &Ledger{seen: make(map[spot]time.Time)}
+	for i, ago := range []time.Duration{30, 10, 9, 4, 3} {
+		l.seen[spot{frame: i}] = now.Add(-ago * time.Second)
+	}
+	require.Equal(t, 20*time.Second, l.HoleSince(now.Add(-11*time.Second)), "the last frame before it counts")
+	require.Equal(t, 5*time.Second, l.HoleSince(now.Add(-8*time.Second)), "it falls into the hole")
+	require.GreaterOrEqual(t, l.HoleSince(now), 3*time.Second, "up to now")
 }
 
 func filled(t *testing.T, contents ...[]byte) *Ledger {

@@ -34,6 +34,7 @@ type Event struct {
 	Address string
 	Group   uint64
 	Frame   int
+	Frames  int
 	Payload string
 	Error   *PeerError
 }
