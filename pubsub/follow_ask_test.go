@@ -127,7 +127,11 @@ func TestFollowCloseTakesTheRequestBack(t *testing.T) {
 	q, err := feed.Next(testCtx(t))
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	<-q.Done()
+	select {
+	case <-q.Done():
+	default:
+		t.Fatal("the request is still open")
+	}
 	_, err = q.Accept(TrackInfo{})
 	require.ErrorIs(t, err, moqerr.ErrClosed)
 
@@ -140,6 +144,18 @@ func TestFollowCloseTakesTheRequestBack(t *testing.T) {
 	require.Zero(t, tp.Demand().Readers)
 	_, err = f.NextGroup(testCtx(t))
 	require.ErrorIs(t, err, moqerr.ErrClosed)
+}
+
+// TestFollowCloseEndsTheSubscription: a Follower leaves no reader of the track behind.
+func TestFollowCloseEndsTheSubscription(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, 0)
+	putGroup(t, tp, 0, 0, 1)
+	f := o.Follow("b", "t", FollowOptions{})
+	handOut(t, f, 1)
+	require.Equal(t, 1, tp.Demand().Readers)
+	require.NoError(t, f.Close())
+	require.Zero(t, tp.Demand().Readers)
 }
 
 // TestFollowRefusedWhileNobodyReads: the next call hears of it, and asks again.

@@ -79,10 +79,11 @@ func plug(t testing.TB, from, to *Origin, hops ...uint64) *cable {
 			c.work.Go(func() { c.serve(q) })
 		}
 	})
+	t.Cleanup(func() { c.cut(nil) }) // a test that fails leaves nothing behind in its bubble
 	return c
 }
 
-// cut ends it as a lost session does.
+// cut ends it as a lost session does; only the first time counts.
 func (c *cable) cut(err error) {
 	c.end()
 	c.feed.Close(err)
