@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -133,51 +134,67 @@ func (p *peer) arrivals(ctx context.Context, each func(m wire.Group)) {
 }
 
 // TestUrgentTrackIsNotHeldBackByBulk, on a link that takes a second for each megabit: both
-// tracks have more than enough to send, and priorities that are close to each other.
+// tracks have more than enough to send, and priorities that are close to each other, from the
+// start or since an update.
 func TestUrgentTrackIsNotHeldBackByBulk(t *testing.T) {
-	onVersions(t, func(t *testing.T, b *bed) {
-		origin := pubsub.NewOrigin()
-		_, bulk := announced(t, origin, "x", "bulk", pubsub.TrackInfo{})
-		_, urgent := announced(t, origin, "y", "urgent", pubsub.TrackInfo{})
-		p := slow(b, origin, 1_000_000, 50*time.Millisecond)
-		ctx, stop := context.WithCancel(t.Context())
-		t.Cleanup(stop)
-		params := wire.SubscribeParams{Priority: 60, MaxAge: time.Minute}
-		p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "bulk", SubscribeParams: params})
-		params.Priority = 80
-		p.subscribe(wire.Subscribe{ID: 2, Broadcast: "y", Track: "urgent", SubscribeParams: params})
-		arrived := make(chan time.Duration, 100)
-		begin := time.Now()
-		p.arrivals(ctx, func(m wire.Group) {
-			if m.Subscribe == 2 {
-				arrived <- time.Since(begin) - time.Duration(m.Sequence)*100*time.Millisecond
-			}
+	for _, from := range []uint8{80, 40} {
+		t.Run(fmt.Sprint("from ", from), func(t *testing.T) {
+			onVersions(t, func(t *testing.T, b *bed) {
+				late := besideBulk(t, b, 60, from, 80)
+				t.Logf("a group of 32 kbit came after %v, at most %v", late[15], late[29])
+				require.Less(t, late[15], 150*time.Millisecond)
+				require.Less(t, late[29], 300*time.Millisecond, "the link's queue, and a loss")
+			})
 		})
-		time.Sleep(500 * time.Millisecond)
-		for range 10 {
-			g, err := bulk.AppendGroup()
-			require.NoError(t, err)
-			require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: make([]byte, 1<<20)}))
-			require.NoError(t, g.Close())
+	}
+}
+
+// besideBulk returns how late, in order, each of 30 small groups comes beside 80 Mbit of
+// another track, whose priority is bulk. Theirs is from, and then to.
+func besideBulk(t *testing.T, b *bed, bulk, from, to uint8) (late []time.Duration) {
+	t.Helper()
+	origin := pubsub.NewOrigin()
+	_, large := announced(t, origin, "x", "bulk", pubsub.TrackInfo{})
+	_, urgent := announced(t, origin, "y", "urgent", pubsub.TrackInfo{})
+	p := slow(b, origin, 1_000_000, 50*time.Millisecond)
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	params := wire.SubscribeParams{Priority: bulk, MaxAge: time.Minute}
+	p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "bulk", SubscribeParams: params})
+	params.Priority = from
+	stream, _ := p.subscribe(wire.Subscribe{ID: 2, Broadcast: "y", Track: "urgent", SubscribeParams: params})
+	if params.Priority = to; from != to {
+		_, err := stream.Write(wire.SubscribeUpdate{SubscribeParams: params}.Append(nil, b.version))
+		require.NoError(t, err)
+	}
+	arrived := make(chan time.Duration, 100)
+	begin := time.Now()
+	p.arrivals(ctx, func(m wire.Group) {
+		if m.Subscribe == 2 {
+			arrived <- time.Since(begin) - time.Duration(m.Sequence)*100*time.Millisecond
 		}
-		time.Sleep(500 * time.Millisecond)
-		begin = time.Now()
-		for i := range 30 {
-			at := time.Duration(i) * 100 * time.Millisecond
-			require.NoError(t, urgent.WriteFrame(pubsub.Frame{Timestamp: at, Payload: make([]byte, 4000)}))
-			time.Sleep(100 * time.Millisecond)
-		}
-		time.Sleep(time.Second)
-		var late []time.Duration
-		for len(arrived) > 0 {
-			late = append(late, <-arrived)
-		}
-		require.Len(t, late, 30)
-		slices.Sort(late)
-		t.Logf("a group of 32 kbit came after %v, at most %v", late[15], late[29])
-		require.Less(t, late[15], 150*time.Millisecond)
-		require.Less(t, late[29], 300*time.Millisecond, "the link's queue, and a loss")
 	})
+	time.Sleep(500 * time.Millisecond)
+	for range 10 {
+		g, err := large.AppendGroup()
+		require.NoError(t, err)
+		require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: make([]byte, 1<<20)}))
+		require.NoError(t, g.Close())
+	}
+	time.Sleep(500 * time.Millisecond)
+	begin = time.Now()
+	for i := range 30 {
+		at := time.Duration(i) * 100 * time.Millisecond
+		require.NoError(t, urgent.WriteFrame(pubsub.Frame{Timestamp: at, Payload: make([]byte, 4000)}))
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	for len(arrived) > 0 {
+		late = append(late, <-arrived)
+	}
+	require.Len(t, late, 30)
+	slices.Sort(late)
+	return late
 }
 
 // TestTheNewestGroupOvertakes: of groups that all wait for a slow link the newest come first.
