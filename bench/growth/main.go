@@ -6,8 +6,9 @@
 //	go run ./bench/growth -run announcements -repeat 9
 //
 // The slope is that of a line through the logarithms of size and cost: 1 is a cost that
-// grows with the size, 0 one that does not grow. Each figure is the least of several runs,
-// since other work on the machine only ever adds to it.
+// grows with the size, 0 one that does not grow. CPU and heap of the model are the least of
+// several runs, since other work on the machine only ever adds to them. What can be compared
+// within one round is: then it is the median of the ratios, with its 95 % interval.
 package main
 
 import (
@@ -52,7 +53,7 @@ var sections = []section{
 func run(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("growth", flag.ContinueOnError)
 	pattern := fs.String("run", "", "parts to measure, a regular expression")
-	repeat := fs.Int("repeat", 5, "runs of each, of which the least counts")
+	repeat := fs.Int("repeat", 9, "runs of each")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s %s/%s, %d cores; the least of %d runs\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *repeat)
+	fmt.Fprintf(out, "%s %s/%s, %d cores; %d runs of each\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *repeat)
 	for _, s := range sections {
 		if !wanted.MatchString(s.name) {
 			continue

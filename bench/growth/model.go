@@ -13,6 +13,9 @@ import (
 // work does something n times and returns what it leaves behind.
 type work func(ctx context.Context, n int) (left any, err error)
 
+// maxSlope is the target of P14.
+const maxSlope = 1.05
+
 // growthOf measures work at growing sizes.
 func growthOf(name string, do work, sizes ...int) func(context.Context, io.Writer, int) error {
 	return func(ctx context.Context, out io.Writer, repeat int) error {
@@ -26,7 +29,8 @@ func growthOf(name string, do work, sizes ...int) func(context.Context, io.Write
 			fmt.Fprintf(out, "%d\t%v\t%v\t%.0f KiB\t%.0f B\t\n", n, spent, spent/time.Duration(n), held/1024, held/float64(n))
 			x, times, heaps = append(x, float64(n)), append(times, float64(max(spent, 1))), append(heaps, max(held, 1))
 		}
-		fmt.Fprintf(out, "slope\t%.2f\t\t%.2f\t\ttarget 1.05\n", slope(x, times), slope(x, heaps))
+		cpu, heap := slope(x, times), slope(x, heaps)
+		fmt.Fprintf(out, "slope\t%.2f\t%s\t%.2f\t%s\t\n", cpu, verdict(cpu, maxSlope), heap, verdict(heap, maxSlope))
 		return nil
 	}
 }
