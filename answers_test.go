@@ -165,6 +165,24 @@ func TestRefreshAfterAStableSession(t *testing.T) {
 	})
 }
 
+// Where every session counts as stable, each refusal of one is a new outage with a new
+// credential, but not a loop without a pause.
+func TestRefreshesArePaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &peer{answer: func(_ context.Context, n int) (*fakeSession, error) {
+			if n > 1000 {
+				time.Sleep(time.Hour) // a busy loop ends here
+			}
+			return lasting(0, errRefusal), nil
+		}}
+		startWith(t.Context(), t, supervision[*fakeSession]{dial: p.dial, renewable: true, backoff: Backoff{StableAfter: -1}})
+		time.Sleep(10 * time.Second)
+		require.Greater(t, len(p.seen()), 50)
+		require.LessOrEqual(t, len(p.seen()), 102)
+	})
+}
+
 // Without anybody to ask for another credential a refusal is the end.
 func TestRefreshNeedsAProvider(t *testing.T) {
 	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
@@ -199,7 +217,7 @@ func TestSuspectThreeInARow(t *testing.T) {
 				for n, err := range test.answers {
 					require.Equal(t, Connecting, g.now().Phase, "answer %d", n+1)
 					g.fail(err)
-					g.kick()
+					g.kickOn()
 				}
 				if !test.last {
 					require.Equal(t, Connecting, g.now().Phase)
@@ -219,11 +237,11 @@ func TestSuspicionEndsWithASession(t *testing.T) {
 	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
 		for range 2 {
 			g.fail(missing)
-			g.kick()
+			g.kickOn()
 		}
 		g.give(newFake()).end(io.EOF)
 		for range 2 {
-			g.kick()
+			g.kickOn()
 			g.fail(missing)
 			require.Equal(t, Waiting, g.now().Phase)
 		}

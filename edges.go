@@ -42,6 +42,8 @@ func (s *supervisor[S]) attempt(why purpose) {
 
 // answered takes the outcome of an attempt.
 func (s *supervisor[S]) answered(r result[S]) {
+	owed := s.orders.asked()
+	s.awaited = false
 	switch {
 	case r.err == nil:
 		s.established(r.session)
@@ -50,9 +52,7 @@ func (s *supervisor[S]) answered(r result[S]) {
 	default:
 		s.missed(r)
 	}
-	if r.err != nil {
-		s.answer(r.err)
-	}
+	owed.give(r.err)
 }
 
 // established: Connecting or Migrating → Connected.
@@ -74,7 +74,6 @@ func (s *supervisor[S]) established(session S) {
 	})
 	s.hail(down)
 	s.tell(Event{Kind: kind, Down: down})
-	s.answer(nil)
 }
 
 // replaced closes the session that a new one takes the place of. One that had fallen
@@ -175,7 +174,7 @@ func (s *supervisor[S]) woke() {
 	s.retryAt = time.Time{}
 	s.tell(Event{Kind: EventAwake})
 	s.whisper("awake")
-	if s.try != nil && s.try.why == hedging {
+	if s.try != nil && s.try.why == hedging && !s.awaited {
 		s.drop()
 	}
 	if s.try == nil && s.board.read().state.Phase != Connected {
@@ -281,11 +280,17 @@ func (s *supervisor[S]) verdict(r rule) error {
 	return nil
 }
 
-// refresh: Connecting or Connected → Connecting at once, for a new credential.
+// refresh: Connecting or Connected → Connecting at once, for a new credential. If every
+// session counts as stable, the next outage may be here already: then → Waiting.
 func (s *supervisor[S]) refresh(r rule) {
+	s.urgent = true
+	if at := s.urgentAt(); !reached(at) {
+		s.pause(time.Until(at), r)
+		return
+	}
 	s.enter(Connecting, nil)
 	s.complain(r, 0)
-	s.attempt(reconnecting)
+	s.hurry()
 }
 
 // pause: Connecting or Connected → Waiting. The wait is cut to the time that is left
@@ -344,6 +349,7 @@ func (s *supervisor[S]) paused() {
 		s.live = nil
 	}
 	s.retryAt, s.remindAt, s.downSince = time.Time{}, time.Time{}, time.Time{}
+	s.urgent = false
 	s.rest(false)
 	s.enter(Paused, nil)
 	s.tell(Event{Kind: EventPaused})

@@ -279,6 +279,7 @@ func TestNoAnswerIsFinalBesideASession(t *testing.T) {
 					require.Equal(t, Migrating, g.now().Phase)
 					g.fail(err)
 					require.Equal(t, err, requireAnswer(t, answer))
+					g.after(g.pacer.floor())
 				}
 				state := g.now()
 				require.Equal(t, Connected, state.Phase)

@@ -3,6 +3,7 @@ package moq
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // orders are what handles ask of a supervisor's loop. Whoever gives one does not wait for
@@ -10,12 +11,25 @@ import (
 type orders struct {
 	bell chan struct{} // rung when something was ordered; capacity 1
 
-	mu      sync.Mutex
-	pause   bool
-	kick    uint64 // the newest wait that is to end
-	check   bool
-	redials []chan error
-	over    error // why nothing can be ordered any more
+	mu     sync.Mutex
+	pause  bool
+	kick   uint64 // the newest wait that is to end
+	check  bool
+	redial *answer // to those who want another session; nil: nobody does
+	over   error   // why nothing can be ordered any more
+}
+
+// answer is what came of an attempt, for all who wait for it.
+type answer struct {
+	done chan struct{}
+	err  error // written before done is closed
+}
+
+func (a *answer) give(err error) {
+	if a != nil {
+		a.err = err
+		close(a.done)
+	}
 }
 
 func newOrders() orders { return orders{bell: make(chan struct{}, 1)} }
@@ -29,24 +43,31 @@ func (s *supervisor[S]) order(change func(o *orders)) {
 	s.unpark()
 }
 
-// take returns what is ordered, and takes what is to be done once.
-func (o *orders) take() (pause, check bool, kick uint64, redials []chan error) {
+// take returns what is ordered, and takes what is to be done once. Who wants another
+// session wants it until there is an answer.
+func (o *orders) take() (pause, check bool, kick uint64, redial bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	pause, check, kick, redials = o.pause, o.check, o.kick, o.redials
-	o.check, o.kick, o.redials = false, 0, nil
-	return pause, check, kick, redials
+	pause, check, kick, redial = o.pause, o.check, o.kick, o.redial != nil
+	o.check, o.kick = false, 0
+	return pause, check, kick, redial
+}
+
+// asked takes the answer that those are owed who want another session now.
+func (o *orders) asked() *answer {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a := o.redial
+	o.redial = nil
+	return a
 }
 
 // refuse answers who waits, and from now on whoever comes, with err.
 func (o *orders) refuse(err error) {
 	o.mu.Lock()
-	redials := o.redials
-	o.redials, o.over = nil, err
+	o.over = err
 	o.mu.Unlock()
-	for _, done := range redials {
-		done <- err
-	}
+	o.asked().give(err)
 }
 
 // kick ends the present wait. One that comes too late ends none.
@@ -67,56 +88,65 @@ func (s *supervisor[S]) setPaused(on bool) { s.order(func(o *orders) { o.pause =
 
 // redial waits for a session that was not there yet.
 func (s *supervisor[S]) redial(ctx context.Context) error {
-	done := make(chan error, 1)
+	var owed *answer
+	var over error
 	s.order(func(o *orders) {
-		if o.over != nil {
-			done <- o.over
-			return
+		if over = o.over; over == nil && o.redial == nil {
+			o.redial = &answer{done: make(chan struct{})}
 		}
-		o.redials = append(o.redials, done)
+		owed = o.redial
 	})
-	select {
-	case err := <-done:
+	if over != nil {
+		return over
+	}
+	if err := await(ctx, owed.done); err != nil && !isClosed(owed.done) {
 		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+	return owed.err
 }
 
-// answer tells who waits for a new session what came of it.
-func (s *supervisor[S]) answer(err error) {
-	for _, done := range s.redials {
-		done <- err
-	}
-	s.redials = nil
-}
-
-// obey does what was ordered.
+// obey does what was ordered, or plans it.
 func (s *supervisor[S]) obey() {
-	pause, check, kick, redials := s.orders.take()
-	s.redials = append(s.redials, redials...)
+	pause, check, kick, redial := s.orders.take()
+	s.awaited = redial
 	v := s.board.read()
 	switch {
 	case pause && v.state.Phase != Paused:
 		s.paused()
 	case pause:
+		s.urgent = false // a Resume was taken back
 	case v.state.Phase == Paused:
-		s.resumed()
+		s.urgent = true
 	case v.state.Phase == Waiting:
-		if check || kick == v.wait || len(redials) > 0 {
-			s.retry()
-		}
-	case s.try != nil:
-		if len(redials) > 0 && s.live != nil {
-			s.try.why = redialing // it goes on even if the session wakes
-		}
+		s.urgent = s.urgent || check || redial || kick == v.wait
+	default:
+		s.urgent = redial && s.try == nil
 		if check {
 			s.look()
 		}
-	case len(redials) > 0:
+	}
+	s.due()
+}
+
+// urgentAt is when to make the attempt that is not to wait; zero: there is none. It is now,
+// unless the last such attempt was made just before: orders may come in a loop.
+func (s *supervisor[S]) urgentAt() time.Time {
+	if !s.urgent {
+		return time.Time{}
+	}
+	return s.hurried.Add(s.pacer.floor())
+}
+
+// hurry makes the attempt that is not to wait.
+func (s *supervisor[S]) hurry() {
+	s.hurried = time.Now()
+	switch {
+	case s.board.read().state.Phase == Paused:
+		s.resumed()
+	case s.live != nil:
 		s.attempt(redialing)
-	case check:
-		s.look()
+	default:
+		s.attempt(reconnecting)
 	}
 }
 

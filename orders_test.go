@@ -412,3 +412,124 @@ func TestCloseWhilePaused(t *testing.T) {
 		require.Equal(t, Stopped, g.setPause(true).Phase)
 	})
 }
+
+// However fast orders come, the dials that they are for are paced; a single one is obeyed
+// at once.
+func TestOrdersInALoop(t *testing.T) {
+	t.Parallel()
+	redial := func(ctx context.Context, s *supervisor[*fakeSession]) { _ = s.redial(ctx) }
+	again := func(_ context.Context, s *supervisor[*fakeSession]) {
+		s.setPaused(true)
+		synctest.Wait()
+		s.setPaused(false)
+	}
+	serving := servingFor(time.Hour, io.EOF)
+	for name, test := range map[string]struct {
+		order  func(context.Context, *supervisor[*fakeSession])
+		answer func(context.Context, int) (*fakeSession, error)
+	}{
+		"redial":           {redial, serving},
+		"redial, down":     {redial, down},
+		"pause and resume": {again, serving},
+		"pause, down":      {again, down},
+		"kick":             {func(_ context.Context, s *supervisor[*fakeSession]) { s.kick() }, down},
+		"check":            {func(_ context.Context, s *supervisor[*fakeSession]) { s.check() }, down},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for policy, floor := range map[Backoff]time.Duration{
+				{}:                               100 * time.Millisecond,
+				Gentle():                         500 * time.Millisecond,
+				{Initial: 50 * time.Millisecond}: minDuration,
+				{Initial: time.Hour}:             maxFloor,
+			} {
+				synctest.Test(t, func(t *testing.T) {
+					p := &peer{answer: test.answer}
+					s := start(t, p, policy)
+					time.Sleep(time.Second)
+					synctest.Wait()
+					before, began := len(p.seen()), time.Now()
+					ctx, stop := context.WithTimeout(t.Context(), 5*floor+1)
+					defer stop()
+					for ctx.Err() == nil {
+						test.order(ctx, s)
+						time.Sleep(floor / 100)
+						synctest.Wait() // an order at the moment of a dial may call it off
+					}
+					dials := p.seen()[before:]
+					require.GreaterOrEqual(t, len(dials), 5)
+					require.Equal(t, began, dials[0], "at once")
+					for i := 2; i < len(dials); i++ { // of two, one may be the policy's own
+						require.GreaterOrEqual(t, dials[i].Sub(dials[i-2]), floor)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Who asks for another session again and again, and waits for none, is not remembered each
+// time.
+func TestRedialsAreOneWish(t *testing.T) {
+	t.Parallel()
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		g.lead(Paused)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		answer := g.asking(t.Context())
+		wish := g.orders.redial
+		for range 100 {
+			require.Equal(t, context.Canceled, g.redial(ended))
+			synctest.Wait()
+			require.Same(t, wish, g.orders.redial)
+		}
+		g.setPause(false)
+		g.give(newFake())
+		require.NoError(t, requireAnswer(t, answer))
+		require.Equal(t, 2, g.attempts())
+	})
+}
+
+// A Resume that is taken back before its time has come was never there.
+func TestResumeTakenBack(t *testing.T) {
+	t.Parallel()
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		g.lead(Paused)
+		g.setPause(false)
+		g.setPause(true)
+		dials := g.attempts()
+		require.Equal(t, Paused, g.setPause(false).Phase, "the attempt before was just now")
+		g.setPause(true)
+		require.Equal(t, Paused, g.after(time.Hour).Phase)
+		require.Equal(t, dials, g.attempts())
+	})
+}
+
+// A redial that has to wait for its turn survives what happens meanwhile.
+func TestRedialOutlastsItsDelay(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string]func(*stage, *fakeSession){
+		"the session ends":             func(_ *stage, s *fakeSession) { s.end(io.EOF) },
+		"the session falls silent":     func(g *stage, s *fakeSession) { g.feel(s, silent) },
+		"it falls silent, and wakes":   func(g *stage, s *fakeSession) { g.feel(s, silent); g.feel(s, alive) },
+		"it is paused, and then it is": func(g *stage, _ *fakeSession) { g.setPause(true); g.setPause(false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, supervision[*fakeSession]{backoff: Backoff{Initial: time.Hour, StableAfter: 50 * time.Millisecond}}, func(t *testing.T, g *stage) {
+				g.lead(Connected)
+				first := g.asking(t.Context())
+				s := g.give(newFake())
+				require.NoError(t, requireAnswer(t, first))
+				g.after(maxFloor / 2)
+				dials := g.attempts()
+				answer := g.asking(t.Context())
+				require.Equal(t, dials, g.attempts())
+				meanwhile(g, s)
+				g.after(maxFloor / 2)
+				require.Equal(t, dials+1, g.attempts())
+				requireNoAnswer(t, answer)
+				g.give(newFake())
+				require.NoError(t, requireAnswer(t, answer))
+			})
+		})
+	}
+}

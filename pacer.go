@@ -7,6 +7,9 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
+// maxFloor is the longest that an order waits for the one before it.
+const maxFloor = time.Second
+
 // pacer counts the failures of an outage, says how long to wait after each, and when
 // to give up. It is a value without goroutine or lock: its owner is the loop.
 type pacer struct {
@@ -83,6 +86,10 @@ func (p *pacer) jitter(d time.Duration) time.Duration {
 	low := d / 10
 	return low + p.random(d-low+1)
 }
+
+// floor is the least time between two attempts that no wait came before: the shortest wait
+// that there is, but not so long that whoever asks for one would think that nothing happens.
+func (p *pacer) floor() time.Duration { return min(max(p.policy.Initial/10, minDuration), maxFloor) }
 
 // renewal is when to replace a session whose credential lives from since till: at a
 // random moment of its last fifth, but for the last tenth, which is for the dial.

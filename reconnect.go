@@ -84,7 +84,11 @@ func (r *Reconnect) Sessions(ctx context.Context) iter.Seq[*Session] {
 }
 
 // Kick ends the present wait, so that the next attempt is made now. It does nothing else:
-// in every other phase, and once the wait is over, it has no effect, also not later.
+// in every other phase, and once the wait is over, it has no effect, also not later. Of several
+// kicks the one for the latest wait counts.
+//
+// Attempts that Kick, Check, Redial and Resume ask for are made at once, but a tenth of
+// [Backoff].Initial apart, within 50 ms and 1 s.
 func (r *Reconnect) Kick() { r.supervisor.kick() }
 
 // Check says that the path may have changed: another network, a machine that woke up. A
@@ -107,7 +111,8 @@ func (r *Reconnect) Redial(ctx context.Context) error { return r.supervisor.redi
 func (r *Reconnect) Pause() { r.supervisor.setPaused(true) }
 
 // Resume ends a Pause: an attempt is made at once, and the time to give up begins anew. In
-// every other phase it has no effect.
+// every other phase it has no effect. If the loop has not heard of the Pause yet, neither
+// has any.
 func (r *Reconnect) Resume() { r.supervisor.setPaused(false) }
 
 // String tells the phase, and scheme, host and port of the URL.

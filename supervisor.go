@@ -87,11 +87,14 @@ type supervisor[S liveSession] struct {
 	pacer    pacer
 	renewals pacer // of attempts to replace a session whose credential expires
 	live     *serving[S]
-	try      *try[S]      // the attempt under way; nil: none
-	redials  []chan error // who waits for a new session
-	final    error        // why it stops by itself
+	try      *try[S] // the attempt under way; nil: none
+	final    error   // why it stops by itself
 	timer    *time.Timer
 	resting  bool // it waits, and asleep was told
+
+	awaited bool      // somebody waits for another session
+	urgent  bool      // an attempt is to be made without a wait
+	hurried time.Time // when one was made
 
 	retryAt  time.Time // when to make the next attempt; zero: not planned
 	remindAt time.Time // when to complain again
@@ -245,7 +248,7 @@ func ending(ctx context.Context) error {
 
 // arm sets the timer to what is due first.
 func (s *supervisor[S]) arm() {
-	next := earliest(s.retryAt, s.remindAt)
+	next := earliest(earliest(s.retryAt, s.remindAt), s.urgentAt())
 	if s.live.settled() && s.try == nil {
 		next = earliest(next, s.live.renewAt)
 	}
@@ -271,7 +274,10 @@ func reached(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
 
 // due does what the timer was set for.
 func (s *supervisor[S]) due() {
-	if s.board.read().state.Phase == Paused { // it rang before the pause
+	if s.board.read().state.Phase == Paused { // else it may have rung before the pause
+		if reached(s.urgentAt()) {
+			s.hurry()
+		}
 		return
 	}
 	if reached(s.remindAt) {
@@ -280,6 +286,8 @@ func (s *supervisor[S]) due() {
 	switch {
 	case s.live == nil && s.pacer.spent():
 		s.gaveUp()
+	case reached(s.urgentAt()):
+		s.hurry()
 	case reached(s.retryAt):
 		s.retry()
 	case s.live.settled() && s.try == nil && reached(s.live.renewAt):
@@ -306,7 +314,6 @@ func (s *supervisor[S]) finish(err error) {
 	if s.final == nil {
 		s.tell(Event{Kind: EventStopped})
 	}
-	s.answer(stopError(err))
 	s.orders.refuse(stopError(err))
 	s.done(err)
 	s.news.close()

@@ -105,6 +105,12 @@ func (g *stage) after(d time.Duration) State {
 
 func (g *stage) now() State { return g.after(0) }
 
+// kickOn ends a wait, and gives the kick the time that it may take.
+func (g *stage) kickOn() {
+	g.kick()
+	g.after(g.pacer.floor())
+}
+
 // setPause pauses or resumes, and returns what that leads to.
 func (g *stage) setPause(on bool) State {
 	g.setPaused(on)

@@ -71,7 +71,7 @@ func (s *supervisor[S]) begin(why purpose) {
 	t := &try[S]{why: why, began: time.Now(), done: make(chan result[S], 1)}
 	ctx, cancel := context.WithCancelCause(s.base)
 	t.cancel = cancel
-	s.try = t
+	s.try, s.urgent = t, false
 	order, limit := s.trial(), s.limit()
 	hear := order.heard
 	order.heard = func() {
