@@ -130,6 +130,7 @@ func (p *Pulse) hint() { p.suspect(hintRest) }
 func (p *Pulse) suspect(rest time.Duration) {
 	p.mu.Lock()
 	now := p.stamps.now()
+	p.settle()
 	if p.ended || p.probed != 0 || rest > 0 && p.hinted != 0 && now-p.hinted < int64(rest) {
 		p.mu.Unlock()
 		return
@@ -213,9 +214,7 @@ func (p *Pulse) look() {
 		p.mu.Unlock()
 		return
 	}
-	if p.probed != 0 && last >= p.probed {
-		p.probed = 0 // answered
-	}
+	p.settle()
 	probe, verdict := false, Health(p.health.Load())
 	switch {
 	case p.probed == 0:
@@ -258,7 +257,15 @@ func (p *Pulse) publish(verdict Health) {
 func (p *Pulse) answered() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.probed == 0 || p.stamps.last.Load() >= p.probed
+	p.settle()
+	return p.probed == 0
+}
+
+// settle forgets a question that was answered. The caller holds mu.
+func (p *Pulse) settle() {
+	if p.stamps.last.Load() >= p.probed {
+		p.probed = 0
+	}
 }
 
 // woke is called when a packet has come although the connection is not alive.

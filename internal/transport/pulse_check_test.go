@@ -1,0 +1,39 @@
+package transport
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A probe that was answered is not under way any more, though its time is not over: a hint
+// that comes then needs an answer of its own.
+func TestPulseChecksAfterAnAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const rtt = 10 * time.Millisecond
+		s, probes := newStamps(nil), 0
+		lost := false
+		p := newPulse(s, PulseConfig{KeepAlive: 3 * time.Second, Probe: func() {
+			if probes++; !lost {
+				time.AfterFunc(rtt, s.received)
+			}
+		}}, func() time.Duration { return rtt })
+		defer p.Stop()
+		s.received()
+		for probes == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		p.Check()
+		require.Equal(t, 1, probes, "one is under way")
+		time.Sleep(2 * rtt)
+		lost = true
+		p.Check()
+		require.Equal(t, 2, probes)
+		time.Sleep(hintPatience + rtt*3/2)
+		synctest.Wait()
+		require.Equal(t, Silent, p.Health())
+	})
+}
