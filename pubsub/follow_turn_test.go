@@ -84,7 +84,7 @@ func TestResetGroupIsFetched(t *testing.T) {
 		half := newGroup(running)
 		half.sequence = 2
 		for i := range 2 {
-			_, err := half.put(RawFrame{Payload: []byte(label(2, i))}, true)
+			_, err := half.put(RawFrame{Payload: []byte(label(2, i))}, copied)
 			require.NoError(t, err)
 		}
 		half.end(streamError(moqerr.StreamOld))

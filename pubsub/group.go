@@ -78,9 +78,12 @@ func (g *group) start() (uint64, bool) {
 	return g.first[0].Ticks, true
 }
 
-// put appends a frame. The caller holds mu, or is alone with the group. It returns how
-// much more the group holds now.
-func (g *group) put(f RawFrame, owned bool) (grown int64, err error) {
+// copied, in place of the memory that a payload keeps, says that it has to be copied.
+const copied = -1
+
+// put appends a frame, which keeps so many bytes more than the frames before it. The caller
+// holds mu, or is alone with the group. It returns how much more the group holds now.
+func (g *group) put(f RawFrame, keeps int) (grown int64, err error) {
 	n := g.ready() - g.base
 	if g.base+n >= maxGroupFrames || len(f.Payload) > maxGroupBytes-g.bytes {
 		return 0, streamError(moqerr.StreamGroupTooLarge)
@@ -94,13 +97,10 @@ func (g *group) put(f RawFrame, owned bool) (grown int64, err error) {
 		g.blocks[b] = make([]RawFrame, size)
 		grown = int64(size) * int64(unsafe.Sizeof(f))
 	}
-	if owned {
-		grown += int64(len(f.Payload))
-	} else {
-		kept, allocated := g.arena.copy(f.Payload)
-		f.Payload = kept
-		grown += int64(allocated)
+	if keeps == copied {
+		f.Payload, keeps = g.arena.copy(f.Payload)
 	}
+	grown += int64(keeps)
 	g.blocks[b][n-blockStarts[b]] = f
 	g.bytes += len(f.Payload)
 	g.held += grown
@@ -111,8 +111,8 @@ func (g *group) put(f RawFrame, owned bool) (grown int64, err error) {
 	return grown, nil
 }
 
-// write appends a frame and wakes readers.
-func (g *group) write(f RawFrame, owned bool) error {
+// write is put that wakes readers.
+func (g *group) write(f RawFrame, keeps int) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (g *group) write(f RawFrame, owned bool) error {
 		g.mu.Unlock()
 		return err
 	}
-	grown, err := g.put(f, owned)
+	grown, err := g.put(f, keeps)
 	if err != nil {
 		g.mu.Unlock()
 		return err

@@ -23,7 +23,7 @@ func (p *GroupProducer) WriteFrame(f Frame) error {
 	if err != nil {
 		return err
 	}
-	return p.g.write(raw, false)
+	return p.g.write(raw, copied)
 }
 
 // WriteOwned appends a frame whose payload belongs to the library from here on: it is
@@ -33,11 +33,16 @@ func (p *GroupProducer) WriteOwned(f Frame) error {
 	if err != nil {
 		return err
 	}
-	return p.g.write(raw, true)
+	return p.g.write(raw, len(raw.Payload))
 }
 
 // WriteRaw is WriteOwned with the time in ticks.
-func (p *GroupProducer) WriteRaw(f RawFrame) error { return p.g.write(f, true) }
+func (p *GroupProducer) WriteRaw(f RawFrame) error { return p.g.write(f, len(f.Payload)) }
+
+// WritePart is WriteRaw of a payload that is a piece of a larger memory, as those are that
+// are read from a stream. keeps is how many bytes it keeps from being freed that the group did
+// not keep before: that counts against the budgets instead of its length.
+func (p *GroupProducer) WritePart(f RawFrame, keeps int) error { return p.g.write(f, max(keeps, 0)) }
 
 // Close ends the group: readers get io.EOF behind its last frame. It may be repeated.
 func (p *GroupProducer) Close() error {

@@ -51,7 +51,7 @@ func (p *TrackProducer) WriteFrame(f Frame) error {
 	}
 	raw.Payload = slices.Clone(raw.Payload)
 	g := newGroup(p.t)
-	if _, err := g.put(raw, true); err != nil {
+	if _, err := g.put(raw, len(raw.Payload)); err != nil {
 		return err
 	}
 	g.done = true

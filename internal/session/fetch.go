@@ -168,7 +168,7 @@ func (s *Session) fetchGroup(ctx context.Context, q *pubsub.FetchRequest, path s
 		return failed
 	}
 	if err == nil {
-		if err = group.WriteRaw(frame); err == nil {
+		if err = in.write(group, frame); err == nil {
 			err = in.copyTo(group)
 		}
 	}

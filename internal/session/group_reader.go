@@ -69,6 +69,7 @@ func (s *Session) fillGroup(r *wire.Reader) error {
 type frames struct {
 	r     *wire.Reader
 	ticks uint64
+	kept  int // of the reader's memory, as the group knows it
 }
 
 func (f *frames) next() (pubsub.RawFrame, error) {
@@ -91,10 +92,17 @@ func (f *frames) copyTo(group *pubsub.GroupProducer) error {
 		if err != nil {
 			return err
 		}
-		if err := group.WriteRaw(frame); err != nil {
+		if err := f.write(group, frame); err != nil {
 			return err
 		}
 	}
+}
+
+// write appends a frame to group, which counts what it keeps of the reader's memory.
+func (f *frames) write(group *pubsub.GroupProducer, frame pubsub.RawFrame) error {
+	more := f.r.Kept() - f.kept
+	f.kept += more
+	return group.WritePart(frame, more)
 }
 
 // awaitTrack waits until TRACK_INFO was read, which was asked for before the group.

@@ -42,6 +42,9 @@ type buffer struct {
 	memory Memory // nil: no bound
 	held   int    // taken from it, for buf and for pieces of an item that is not whole
 
+	kept  int  // memory that payloads are pieces of
+	given bool // buf is a part of it
+
 	arrived int // bytes read from src
 	spent   int // bytes of memory asked for; at most allowance + 2*arrived, and a page
 }
@@ -60,6 +63,16 @@ func (b *buffer) take(n int) []byte {
 	p := b.buf[b.start : b.start+n : b.start+n]
 	b.start += n
 	return p
+}
+
+// give notes that whoever has a payload out of buf keeps all of it, and counts it from here
+// on.
+func (b *buffer) give() {
+	if !b.given {
+		b.given = true
+		b.kept += len(b.buf)
+		b.letGo(b.held)
+	}
 }
 
 // skip drops the next n bytes, without keeping them.
@@ -167,7 +180,7 @@ func (b *buffer) credit() int { return allowance + 2*b.arrived - b.spent }
 func (b *buffer) replace(size int, pieces ...[]byte) {
 	buf := make([]byte, size)
 	b.spent += size
-	b.start, b.end = 0, 0
+	b.start, b.end, b.given = 0, 0, false
 	for _, p := range pieces {
 		b.end += copy(buf[b.end:], p)
 	}

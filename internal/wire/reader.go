@@ -20,8 +20,8 @@ type Reader struct {
 func NewReader(src io.Reader) *Reader { return NewBoundedReader(src, nil) }
 
 // NewBoundedReader returns a Reader whose memory is taken from m, until Release. Reading
-// fails with [ErrNoMemory] if m refuses. What was returned is not counted: whoever keeps
-// it counts it.
+// fails with [ErrNoMemory] if m refuses. What payloads are pieces of is not counted any
+// more: whoever keeps them counts it, as Kept says.
 func NewBoundedReader(src io.Reader, m Memory) *Reader {
 	return &Reader{buffer{src: src, next: firstBuffer, memory: m}}
 }
@@ -35,6 +35,10 @@ func (r *Reader) Release() {
 // Buffered returns the number of bytes that were read from the source and not yet
 // returned.
 func (r *Reader) Buffered() int { return r.end - r.start }
+
+// Kept returns how much memory the payloads of the frames so far keep from being freed: that
+// of which they are pieces, which may be several times their length.
+func (r *Reader) Kept() int { return r.kept }
 
 // Varint reads one varint, as the type of a stream is.
 func (r *Reader) Varint() (uint64, error) {
@@ -63,6 +67,9 @@ func (r *Reader) Frame() (delta int64, payload []byte, err error) {
 		return 0, nil, err
 	}
 	payload, err = r.counted("FRAME", "size", "payload", MaxFrame, false)
+	if len(payload) > 0 {
+		r.give()
+	}
 	return unzigzag(v), payload, err
 }
 

@@ -283,3 +283,53 @@ func TestReaderReadsNoFurtherThanNeeded(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, payload)
 }
+
+// sips hands out one piece at a time, as packets come.
+type sips struct{ pieces [][]byte }
+
+func (s *sips) Read(p []byte) (int, error) {
+	if len(s.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, s.pieces[0])
+	if s.pieces[0] = s.pieces[0][n:]; len(s.pieces[0]) == 0 {
+		s.pieces = s.pieces[1:]
+	}
+	return n, nil
+}
+
+// purse is a Memory without a bound.
+type purse struct{ held int64 }
+
+func (p *purse) Take(n int64) bool { p.held += n; return true }
+func (p *purse) Give(n int64)      { p.held -= n }
+
+// Kept counts the memory that payloads are pieces of, each once, and the Reader does not count
+// it any more.
+func TestReaderTellsWhatPayloadsKeep(t *testing.T) {
+	var s sips
+	for _, size := range []int{1400, 2000, 2000, 0, 2000, 100_000, 10} {
+		s.pieces = append(s.pieces, append(AppendFrameHeader(nil, 1, size), make([]byte, size)...))
+	}
+	memory := &purse{}
+	r := NewBoundedReader(&s, memory)
+	buffers, kept := make(map[*byte]bool), 0
+	for {
+		_, payload, err := r.Frame()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		if whole := &r.buf[len(r.buf)-1]; len(payload) > 0 && !buffers[whole] {
+			buffers[whole] = true
+			kept += len(r.buf)
+		}
+		require.Equal(t, kept, r.Kept())
+		if len(payload) > 0 {
+			require.Zero(t, memory.held, "it is the caller's")
+		}
+	}
+	require.Greater(t, kept, 107_410)
+	r.Release()
+	require.Zero(t, memory.held)
+}
