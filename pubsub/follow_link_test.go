@@ -18,6 +18,7 @@ import (
 // and lets serve fill it.
 type link struct {
 	feed   *Feed
+	route  *Requests
 	wg     sync.WaitGroup
 	served chan *TrackProducer
 }
@@ -26,7 +27,8 @@ type link struct {
 func connect(t testing.TB, o *Origin, hops []uint64, serve func(*TrackProducer)) *link {
 	t.Helper()
 	l := &link{feed: o.Feed(), served: make(chan *TrackProducer, 16)}
-	_, err := l.feed.Attach(Route{Prefix: "b", Hops: hops})
+	var err error
+	l.route, err = l.feed.Attach(Route{Prefix: "b", Hops: hops})
 	require.NoError(t, err)
 	l.wg.Go(func() {
 		for {

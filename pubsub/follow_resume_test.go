@@ -156,6 +156,43 @@ func TestHoleBeforeALoss(t *testing.T) {
 	}
 }
 
+// TestOvertakenBeforeTheFirstGroup: a peer is asked for the track of one publisher, serves
+// another one that has come meanwhile, and the announcement of that comes before the groups.
+func TestOvertakenBeforeTheFirstGroup(t *testing.T) {
+	for name, resume := range map[string]Resume{"live": ResumeLive, "last": ResumeLast} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := NewOrigin()
+				f := o.Follow("b", "t", FollowOptions{Resume: resume})
+				defer f.Close()
+				serve := func(*TrackProducer) {}
+				first := connect(t, o, []uint64{1, 9}, serve)
+				got := make(chan *GroupConsumer)
+				go func() {
+					for g, err := range f.Groups(t.Context()) {
+						if err == nil {
+							got <- g
+						}
+					}
+				}()
+				tp := <-first.served
+				wholeGroup(t, tp, 7, 1)
+				require.Equal(t, uint64(7), (<-got).Sequence())
+				tp.Fail(errLost)
+				tp = <-first.served // it asks the first one again, but this is the second one's:
+				connect(t, o, []uint64{2, 9}, serve)
+				first.route.Close(nil)
+				wholeGroup(t, tp, 8, 1)
+				select {
+				case g := <-got:
+					require.Fail(t, "taken for the first one's", "group %d", g.Sequence())
+				case <-time.After(time.Minute):
+				}
+			})
+		})
+	}
+}
+
 // TestResumeLastFetchesTheRest: what is too old for the subscription is fetched, one after
 // the other, and what nobody keeps is told.
 func TestResumeLastFetchesTheRest(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 // errRung ends a wait for the turn: somebody else did what was to be done.
 var errRung = errors.New("moq: rung")
 
+// errOvertaken is why a subscription was renewed that may be another publisher's.
+var errOvertaken = errors.New("moq: another publisher was announced before the subscription began")
+
 // enter waits for the turn: one at a time moves the Follower on. A reader of a group may
 // find meanwhile that somebody else has done so.
 func (f *Follower) enter(ctx context.Context, c *GroupConsumer) error {
@@ -68,6 +71,9 @@ func (f *Follower) step(ctx context.Context) error {
 	}
 	c, err := sub.nextUntil(ctx, f.watch.deadline(), f.nudged.Load)
 	switch {
+	case err == nil && f.overtaken():
+		_ = sub.Close() // what is here may have been numbered by another publisher
+		f.lose(sub, errOvertaken)
 	case err == nil:
 		f.arrive(sub, c)
 	case f.isClosed():
@@ -142,6 +148,17 @@ func (f *Follower) restart(o *openGroup) {
 	f.brokenOff, f.cause, f.filling, f.foreign = nil, nil, false, false
 	f.told, f.horizon, f.absent, f.edge = 0, 0, 0, math.MaxUint64
 	f.watch.seen = progress{}
+}
+
+// overtaken reports whether another publisher has taken the place of the one that the running
+// subscription was asked of, before that has brought anything. The peer looks at the path
+// only, and may have begun to serve the other one while its announcement was under way.
+func (f *Follower) overtaken() bool {
+	if !f.fresh || !f.position.known || f.source == 0 {
+		return false
+	}
+	b, err := f.origin.Lookup(f.path, 0)
+	return err == nil && b.Source() != f.source
 }
 
 // arrive takes in what the subscription brought.
