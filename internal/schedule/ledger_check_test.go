@@ -147,7 +147,7 @@ func TestLedger(t *testing.T) {
 		{"what is kept is lost", true, func(a told) {
 			a.came(0, nil, nil, all...)
 			a.came(2, []pubsub.Gap{{First: 1, Last: 1}}, nil, all...)
-		}, "lost although it was kept"},
+		}, "group 1 of publisher 1 is lost from frame 0 on, although it was kept"},
 		{"another publisher", false, func(a told) {
 			a.came(0, nil, nil, all...)
 			a.came(1, nil, cutAt(1, 2), 0, 1)

@@ -145,9 +145,6 @@ func (a *account) group(sequence uint64, gaps []pubsub.Gap) (*series, *page) {
 	defer a.mu.Unlock()
 	for _, gap := range gaps {
 		a.gaps++
-		if a.lossless {
-			a.blame("lost although it was kept: %v: %v", gap, gap.Cause)
-		}
 		switch {
 		case len(a.series) == 0: // it had begun, and was too slow
 			s := newSeries(gap.First)
@@ -222,9 +219,6 @@ func (a *account) end(p *page, err error) {
 	case err == nil:
 	case errors.As(err, &lost):
 		p.lost = lost
-		if a.lossless {
-			a.blame("lost although it was kept: %v", err)
-		}
 		if lost.First != p.sequence || lost.Last != p.sequence || lost.FirstFrame != p.frames {
 			a.blame("group %d ended behind %d frames, and says %v", p.sequence, p.frames, lost)
 		}
@@ -312,6 +306,9 @@ func (a *account) check(s *series, sequence uint64, frames int) {
 		}
 	}
 	broken := s.broken != nil && (sequence > s.broken.First || sequence == s.broken.First && came >= s.broken.FirstFrame)
+	if a.lossless && came != frames {
+		a.blame("group %d of publisher %d is lost from frame %d on, although it was kept: %v", sequence, s.life, came, s.gaps)
+	}
 	switch {
 	case named > 1:
 		a.blame("group %d of publisher %d is in %d gaps: %v", sequence, s.life, named, s.gaps)
