@@ -229,7 +229,7 @@ var instant = map[string][]string{
 		"Name", "Info", "AppendGroup", "CreateGroup", "CreateTail", "WriteFrame", "WriteNow", "WriteDatagram", "PutDatagram",
 		"Demand", "Close", "Abort", "Fail", "Release", "StartAt", "EndAt", "Drop",
 	},
-	"GroupProducer": {"Sequence", "WriteFrame", "WriteOwned", "WriteRaw", "Close", "Abort", "Fail"},
+	"GroupProducer": {"Sequence", "WriteFrame", "WriteOwned", "WriteRaw", "WritePart", "Close", "Abort", "Fail"},
 }
 
 // TestMatrixIsWhole: a new method has to say whether it waits.
