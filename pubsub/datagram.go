@@ -123,7 +123,7 @@ func (t *track) addDatagram(seq *uint64, f RawFrame) (sequence uint64, err error
 	t.carried.add(sequence, sequence)
 	asleep := t.listeners.take()
 	var waiting *sleepers
-	if n := len(t.cache.groups); n > 0 && t.cache.groups[n-1].sequence > sequence {
+	if n := len(t.cache.groups); t.bounded || n > 0 && t.cache.groups[n-1].sequence > sequence {
 		waiting = t.bell.take() // whoever waits for it as a missing group
 	}
 	t.mu.Unlock()
@@ -156,6 +156,13 @@ func (t *track) placeDatagram(seq *uint64) (sequence uint64, err error) {
 		t.datagrams = new(datagrams)
 	}
 	return sequence, t.datagrams.admit(sequence)
+}
+
+// datagrams returns the sequences that are known to have come as datagrams.
+func (c *TrackConsumer) datagrams() spans {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	return slices.Clone(c.t.carried)
 }
 
 // Datagrams iterates over the track's datagrams from now on, as they come. It may run

@@ -56,7 +56,7 @@ func (f *Follower) next() (seq uint64, frame int) {
 		}
 		seq = o.sequence + 1
 	}
-	return seq, 0
+	return f.datagrams.past(seq), 0
 }
 
 // subscribe makes one attempt, or goes on with the one that is under way.

@@ -15,8 +15,23 @@ import (
 const fetchPatience = 15 * time.Second
 
 // missing returns the range, the end excluded, of the groups that are to come before those
-// that are here, by what is known at present. It is empty if there is no such bound.
+// that are here, by what is known at present, and that does not begin with a datagram. It is
+// empty if there is no such bound.
 func (f *Follower) missing() (from, limit uint64) {
+	from, limit = f.behind()
+	return min(f.carried().past(from), max(from, limit)), limit
+}
+
+// carried returns what of the numbering is known to have come as datagrams.
+func (f *Follower) carried() spans {
+	if sub := f.subscribed(); sub != nil && !f.foreign {
+		return f.datagrams.and(sub.datagrams())
+	}
+	return f.datagrams
+}
+
+// behind is missing, datagrams at its beginning included.
+func (f *Follower) behind() (from, limit uint64) {
 	from = max(f.position.top, f.told)
 	for _, o := range f.queue {
 		if !o.settled {
@@ -128,10 +143,10 @@ func (f *Follower) fill(ctx context.Context) error {
 			f.enqueue(o)
 		}
 	}
-	if from < limit {
-		f.gaps = appendGap(f.gaps, Gap{First: from, Last: limit - 1, Cause: f.cause})
-		f.told = limit
+	for _, p := range f.carried().without(from, limit) {
+		f.gaps = appendGap(f.gaps, Gap{First: p.first, Last: p.last, Cause: f.cause})
 	}
+	f.told = max(f.told, limit)
 	return nil
 }
 
@@ -177,16 +192,16 @@ func (f *Follower) search(ctx context.Context, limit uint64) (*GroupConsumer, er
 		limit = min(limit, f.found.Sequence())
 	}
 	for f.absent < limit {
-		middle := f.absent + (limit-f.absent)/2
-		c, err := f.find(ctx, middle)
+		seq := f.absent + (limit-f.absent)/2
+		c, err := f.find(ctx, seq)
 		switch {
 		case err != nil:
 			return nil, err
 		case c == nil:
-			f.absent = middle + 1
+			f.absent = seq + 1
 		default:
 			f.dropFound()
-			f.found, limit = c, middle
+			f.found, limit = c, seq
 		}
 	}
 	found := f.found

@@ -147,7 +147,7 @@ func (f *Follower) restart(o *openGroup) {
 	f.gaps = []Gap{*gap}
 	f.brokenOff, f.cause, f.filling, f.foreign = nil, nil, false, false
 	f.told, f.horizon, f.absent, f.edge = 0, 0, 0, math.MaxUint64
-	f.watch.seen = progress{}
+	f.watch.seen, f.datagrams = progress{}, nil
 }
 
 // overtaken reports whether another publisher has taken the place of the one that the running
@@ -265,6 +265,8 @@ func (f *Follower) lose(sub *TrackConsumer, err error) {
 	queued := len(f.queue)
 	f.drain(sub)
 	_ = sub.Close()
+	f.datagrams = f.carried()
+	f.datagrams.cut(max(f.position.top, f.told))
 	f.position.breakOff(err)
 	for _, o := range f.queue {
 		if !o.over() {

@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// progress is how far a track has come: how many frames of which group.
+// progress is how far a track has come: up to which sequence, of a group or a datagram, and
+// to how many frames of its latest group.
 type progress struct {
-	sequence uint64
-	frames   int
+	next   uint64
+	frames int
 }
 
 func (p progress) behind(o progress) bool {
-	return p.sequence < o.sequence || p.sequence == o.sequence && p.frames < o.frames
+	return p.next < o.next || p.next == o.next && p.frames < o.frames
 }
 
 // watchdog notices that nothing comes. Whether that is the publisher's silence or a
@@ -86,12 +87,11 @@ func (f *Follower) wakeUp(ctx context.Context, o *openGroup) error {
 func (c *TrackConsumer) progress() progress {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
-	n := len(c.t.cache.groups)
-	if n == 0 {
-		return progress{}
+	p := progress{next: c.t.next}
+	if n := len(c.t.cache.groups); n > 0 {
+		p.frames = c.t.cache.groups[n-1].ready()
 	}
-	g := c.t.cache.groups[n-1]
-	return progress{g.sequence, 1 + g.ready()}
+	return p
 }
 
 // highest returns the highest sequence that has come.

@@ -186,7 +186,9 @@ func (c *TrackConsumer) skipTo(seq uint64) {
 func (c *TrackConsumer) deliver(g *group) *GroupConsumer {
 	var gaps []Gap
 	if c.lost {
-		gaps = []Gap{{First: c.lostFrom, Last: g.sequence - 1}}
+		for _, p := range c.t.carried.without(c.lostFrom, g.sequence) {
+			gaps = append(gaps, Gap{First: p.first, Last: p.last})
+		}
 	}
 	c.lost, c.since = false, time.Time{}
 	c.next = g.sequence + 1

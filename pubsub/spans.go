@@ -1,10 +1,13 @@
 package pubsub
 
-import "slices"
+import (
+	"slices"
+	"sort"
+)
 
-// maxSpans bounds how many separate ranges a track remembers as never coming. Beyond it
-// the lowest are forgotten: readers then wait for those as for any missing group.
-const maxSpans = 64
+// maxSpans bounds how many separate ranges of sequences a track remembers, as never coming or
+// as datagrams. Beyond it the lowest are forgotten: readers then take those for missing groups.
+const maxSpans = 512
 
 // span is a range of sequences, both ends included.
 type span struct{ first, last uint64 }
@@ -17,26 +20,20 @@ func (s *spans) add(first, last uint64) {
 	if first > last {
 		return
 	}
-	if n := len(*s); n > 0 && (*s)[n-1].last+1 == first {
-		(*s)[n-1].last = last // the common case: one after the other
-		return
+	i := s.at(max(first, 1) - 1) // a range that ends right before it is joined too
+	j := i
+	for ; j < len(*s) && (*s)[j].first <= last+1; j++ {
+		first, last = min(first, (*s)[j].first), max(last, (*s)[j].last)
 	}
-	kept := (*s)[:0:0]
-	for _, o := range *s {
-		if o.last+1 < first || last+1 < o.first {
-			kept = append(kept, o)
-			continue
-		}
-		first, last = min(first, o.first), max(last, o.last)
+	*s = slices.Replace(*s, i, j, span{first, last})
+	if over := len(*s) - maxSpans; over > 0 {
+		*s = (*s)[over:]
 	}
-	kept = append(kept, span{first, last})
-	slices.SortFunc(kept, func(a, b span) int {
-		if a.first < b.first {
-			return -1
-		}
-		return 1
-	})
-	*s = kept[max(0, len(kept)-maxSpans):]
+}
+
+// at returns the place of the first range that does not end before seq.
+func (s spans) at(seq uint64) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].last >= seq })
 }
 
 // and returns the sequences of both sets.
@@ -52,18 +49,29 @@ func (s spans) and(o spans) spans {
 }
 
 // cut forgets what lies below floor.
-func (s *spans) cut(floor uint64) {
-	for len(*s) > 0 && (*s)[0].last < floor {
-		*s = (*s)[1:]
-	}
-}
+func (s *spans) cut(floor uint64) { *s = (*s)[s.at(floor):] }
 
 // past returns the first sequence from seq on that is not in the set.
 func (s spans) past(seq uint64) uint64 {
-	for _, o := range s {
-		if o.first <= seq && seq <= o.last {
-			return o.last + 1
-		}
+	if i := s.at(seq); i < len(s) && s[i].first <= seq {
+		return s[i].last + 1
 	}
 	return seq
+}
+
+// without returns what of a range, the end excluded, is not in the set.
+func (s spans) without(first, end uint64) (rest []span) {
+	for _, o := range s[s.at(first):] {
+		if o.first >= end {
+			break
+		}
+		if first < o.first {
+			rest = append(rest, span{first, o.first - 1})
+		}
+		first = o.last + 1
+	}
+	if first < end {
+		rest = append(rest, span{first, end - 1})
+	}
+	return rest
 }

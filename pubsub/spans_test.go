@@ -46,6 +46,15 @@ func TestSpansAgainstSet(t *testing.T) {
 			}
 			require.Equal(t, want, s.past(i))
 		}
+		rest := map[uint64]bool{}
+		for _, p := range s.without(7, 103) {
+			for i := p.first; i <= p.last; i++ {
+				rest[i] = true
+			}
+		}
+		for i := range uint64(120) {
+			require.Equal(t, i >= 7 && i < 103 && !set[i], rest[i], i)
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ type track struct {
 	final   uint64 // the first sequence that will never exist; if bounded
 	bounded bool
 	never   spans // sequences that will never come
-	carried spans // sequences that came as datagrams, not groups
+	carried spans // sequences that came as datagrams, not groups; also below what is kept
 	ended   bool  // no more groups
 	gone    bool  // released: a new reader needs a new track
 	err     error // why it ended before its end
@@ -205,7 +205,6 @@ func (t *track) evict(out []*group, limit int64) []*group {
 		out = append(out, g)
 	}
 	t.never.cut(t.cache.floor)
-	t.carried.cut(t.cache.floor)
 	return out
 }
 
