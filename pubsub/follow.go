@@ -127,6 +127,7 @@ type Follower struct {
 	pending   *pending
 	found     *GroupConsumer // the lowest group above absent that was found so far
 	absent    uint64         // what is missing below it, from told on, nobody has
+	stride    uint64         // how far above it is looked next
 	datagrams spans          // sequences that came as datagrams with earlier subscriptions
 	vague     int            // fetches in a row that failed without a reason
 	edge      uint64         // what lies above it is no matter of that loss

@@ -158,7 +158,7 @@ func (f *Follower) firstOf(ctx context.Context, first, limit uint64) (*GroupCons
 		if c != nil || err != nil {
 			return c, err
 		}
-		f.absent = first + 1
+		f.absent, f.stride = first+1, 0
 	}
 	return f.search(ctx, limit)
 }
@@ -186,19 +186,25 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 }
 
 // search finds the lowest group from absent on, and below limit, that can be had. Groups are
-// kept from some one on, so that a few tries tell. What it found last is remembered too.
+// kept from some one on, so that a few tries tell: with strides that grow until there is one,
+// since what is missing may be a single group that its publisher has reset, and then by halves.
+// What it found last is remembered too.
 func (f *Follower) search(ctx context.Context, limit uint64) (*GroupConsumer, error) {
 	if f.found != nil {
 		limit = min(limit, f.found.Sequence())
 	}
 	for f.absent < limit {
-		seq := f.absent + (limit-f.absent)/2
+		step := (limit - f.absent) / 2
+		if f.found == nil {
+			step = min(step, f.stride)
+		}
+		seq := f.absent + step
 		c, err := f.find(ctx, seq)
 		switch {
 		case err != nil:
 			return nil, err
 		case c == nil:
-			f.absent = seq + 1
+			f.absent, f.stride = seq+1, 2*f.stride+1
 		default:
 			f.dropFound()
 			f.found, limit = c, seq

@@ -409,3 +409,39 @@ func TestResumeByShortCalls(t *testing.T) {
 		link.cut(nil)
 	})
 }
+
+// TestResumeLastAmongBrokenGroups: groups that the publisher has reset do not hide those that
+// can be had.
+func TestResumeLastAmongBrokenGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast, SubscribeOptions: SubscribeOptions{MaxAge: LiveOnly}})
+		wholeGroup(t, tp, 0, 1)
+		next(t, f, 0)
+		synctest.Wait()
+		link.cut(errLost)
+		broken := map[uint64]bool{2: true, 5: true, 6: true, 9: true}
+		for seq := uint64(1); seq < 14; seq++ {
+			if broken[seq] {
+				g, err := tp.CreateGroup(seq)
+				require.NoError(t, err)
+				g.Abort(moqerr.StreamCancelled)
+				continue
+			}
+			wholeGroup(t, tp, seq, 2)
+		}
+		link = plug(t, pub, o)
+		defer func() {
+			_ = f.Close()
+			link.cut(nil)
+		}()
+		var got []uint64
+		for len(got) == 0 || got[len(got)-1] != 13 {
+			got = append(got, handOut(t, f, 1)[0].Sequence())
+		}
+		require.Equal(t, []uint64{1, 3, 4, 7, 8, 10, 11, 12, 13}, got)
+		require.Equal(t, uint64(4), f.State().LostGroups)
+	})
+}
