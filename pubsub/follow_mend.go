@@ -168,11 +168,11 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 	c, err := f.fetch(ctx, seq, 0)
 	if err == nil {
 		f.vague = 0
-		if f.within > 0 { // its time is that of its first frame
-			_, _ = c.ReadRaw(ctx, nil)
-			if ctx.Err() != nil {
+		if f.within > 0 {
+			f.awaitFrame(ctx, c)
+			if ctx.Err() != nil || f.isClosed() {
 				c.release()
-				return nil, ctx.Err()
+				return nil, context.Canceled // the caller sees which of the two it was
 			}
 		}
 	}
@@ -183,6 +183,15 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 		return c, err
 	}
 	return nil, nil
+}
+
+// awaitFrame waits for the first frame of a group, whose time is the group's, but not for long:
+// one that is open may have none for ever.
+func (f *Follower) awaitFrame(ctx context.Context, c *GroupConsumer) {
+	ctx, cancel := context.WithTimeout(ctx, minPatience)
+	defer cancel()
+	defer context.AfterFunc(f.life, cancel)()
+	_, _ = c.ReadRaw(ctx, nil)
 }
 
 // search finds the lowest group from absent on, and below limit, that can be had. Groups are

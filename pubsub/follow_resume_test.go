@@ -445,3 +445,48 @@ func TestResumeLastAmongBrokenGroups(t *testing.T) {
 		require.Equal(t, uint64(4), f.State().LostGroups)
 	})
 }
+
+// TestResumeWithinDoesNotWaitForFrames: a group that was fetched and has no frame yet, by
+// which its age could be told, holds up neither what comes after it nor Close.
+func TestResumeWithinDoesNotWaitForFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{
+			Resume: ResumeLast, Within: time.Minute, SubscribeOptions: SubscribeOptions{MaxAge: LiveOnly},
+		})
+		wholeGroup(t, tp, 0, 1)
+		next(t, f, 0)
+		synctest.Wait()
+		link.cut(errLost)
+		var empty []*GroupProducer
+		for _, seq := range []uint64{1, 2} {
+			g, err := tp.CreateGroup(seq)
+			require.NoError(t, err)
+			empty = append(empty, g)
+		}
+		wholeGroup(t, tp, 3, 1)
+		wholeGroup(t, tp, 4, 1)
+		link = plug(t, pub, o)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		g, err := f.NextGroup(ctx)
+		if err == nil {
+			require.Equal(t, uint64(1), g.Sequence())
+			reading := background(t.Context(), f)
+			synctest.Wait()
+			closed := make(chan error, 1)
+			go func() { closed <- f.Close() }()
+			synctest.Wait()
+			require.Len(t, closed, 1)
+			require.ErrorIs(t, <-reading, moqerr.ErrClosed)
+		}
+		for _, g := range empty {
+			_ = g.Close()
+		}
+		_ = f.Close()
+		link.cut(nil)
+		require.NoError(t, err)
+	})
+}
