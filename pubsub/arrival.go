@@ -95,8 +95,8 @@ func (c *TrackConsumer) unpark() *group {
 			continue
 		}
 		c.parked = slices.Delete(c.parked, i, i+1)
-		if at := cache.at(seq); seq >= cache.floor && at < len(cache.groups) && c.wants(cache.groups[at]) {
-			return cache.groups[at]
+		if cache.has(seq) && c.wants(cache.groups[cache.at(seq)]) {
+			return cache.groups[cache.at(seq)]
 		}
 	}
 	return nil

@@ -214,3 +214,23 @@ func TestArrivalEndsPastTheEvicted(t *testing.T) {
 	_, err := c.NextArrival(testCtx(t))
 	require.Equal(t, io.EOF, err)
 }
+
+// TestParkedGroupThatWasExpelled: another group does not take its place.
+func TestParkedGroupThatWasExpelled(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	c := subscribe(t, o, SubscribeOptions{Start: ptr(0), End: ptr(0)})
+	for seq := range uint64(4) {
+		putGroup(t, tp, seq, 0, 1)
+	}
+	g, err := c.NextArrival(testCtx(t))
+	require.NoError(t, err)
+	require.Zero(t, g.Sequence())
+	requireNone(t, c.NextArrival)
+	require.Error(t, tp.t.expel(tp.t.cache.groups[1]))
+	require.NoError(t, c.Update(SubscribeOptions{Start: ptr(0), End: ptr(2)}))
+	g, err = c.NextArrival(testCtx(t))
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), g.Sequence())
+	requireNone(t, c.NextArrival)
+}
