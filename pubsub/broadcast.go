@@ -164,8 +164,7 @@ func (p *BroadcastProducer) Close() error {
 }
 
 // ended implements home.
-func (b *broadcast) ended(t *track, next uint64, err error) {
-	b.origin.raise(next)
+func (b *broadcast) ended(t *track, err error) {
 	if err == nil {
 		return
 	}

@@ -29,7 +29,7 @@ type FetchRequest struct {
 // nowhere is the home of a group that was fetched: of a track without a name to find it by.
 type nowhere struct{}
 
-func (nowhere) ended(*track, uint64, error) {}
+func (nowhere) ended(*track, error) {}
 func (nowhere) wrote(*track)                {}
 
 // AnswerFetches makes the feed hand out what is fetched through its routes: see NextFetch.

@@ -330,10 +330,7 @@ type attached struct {
 }
 
 // ended implements home.
-func (a *attached) ended(t *track, next uint64, _ error) {
-	if a.requests.route.served {
-		t.origin.raise(next)
-	}
+func (a *attached) ended(t *track, _ error) {
 	a.requests.forget(a.key, t)
 	t.forget()
 }

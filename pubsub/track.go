@@ -52,9 +52,8 @@ func (i TrackInfo) filled() (TrackInfo, error) {
 
 // home is where a track can be found by name: a local broadcast or an attached route.
 type home interface {
-	// ended is called once, without locks, when the track takes no more groups. next
-	// is the first sequence that it never used.
-	ended(t *track, next uint64, err error)
+	// ended is called once, without locks, when the track takes no more groups.
+	ended(t *track, err error)
 	// wrote is called once, without locks, at the track's first group.
 	wrote(t *track)
 }
@@ -149,7 +148,7 @@ func (t *track) begins() bool {
 // madeHere reports whether the numbering of the track is the origin's.
 func (t *track) madeHere() bool {
 	a, elsewhere := t.home.(*attached)
-	return !elsewhere || a.requests.route.served
+	return !t.lone && (!elsewhere || a.requests.route.served)
 }
 
 // place checks a new group and numbers it. The caller holds mu.
@@ -265,7 +264,10 @@ func (t *track) finishLocked(err error) {
 	if err == nil && !t.bounded {
 		t.bounded, t.final = true, t.next
 	}
-	next, groups := t.next, t.cache.groups
+	if t.madeHere() { // before anybody sees the end, and makes another
+		t.origin.raise(t.next)
+	}
+	groups := t.cache.groups
 	if err != nil {
 		groups = append([]*group(nil), groups...)
 	}
@@ -278,7 +280,7 @@ func (t *track) finishLocked(err error) {
 	}
 	t.bell.ring(asleep)
 	t.listeners.ring(listening)
-	t.home.ended(t, next, err)
+	t.home.ended(t, err)
 }
 
 // forget gives back the budget of all groups, once nobody new can find the track; of open

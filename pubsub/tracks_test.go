@@ -187,6 +187,34 @@ func TestServedNumbersNeverGoBack(t *testing.T) {
 	}
 }
 
+// lateHome does nothing at the end of its track, as if that were still to come.
+type lateHome struct{ home }
+
+func (lateHome) ended(*track, error) {}
+
+// TestNumbersNeverGoBackInBetween: not even for whoever makes a track again before the end of
+// the one before has been dealt with.
+func TestNumbersNeverGoBackInBetween(t *testing.T) {
+	o := NewOrigin()
+	room, err := o.Serve("room")
+	require.NoError(t, err)
+	b, err := o.Lookup("room/x", 0)
+	require.NoError(t, err)
+	for i := range uint64(3) {
+		asked := asking(testCtx(t), b, "t")
+		q, err := room.Next(testCtx(t))
+		require.NoError(t, err)
+		tp, err := q.Accept(TrackInfo{})
+		require.NoError(t, err)
+		tp.t.home = lateHome{tp.t.home}
+		g, err := tp.AppendGroup()
+		require.NoError(t, err)
+		require.Equal(t, i, g.Sequence())
+		require.NoError(t, (<-asked).c.Close())
+		require.True(t, tp.Release())
+	}
+}
+
 // TestRequestsAreBoundedInTime: nobody waits for ever for an answer that does not come, be
 // it that the request was not looked at or that it was forgotten.
 func TestRequestsAreBoundedInTime(t *testing.T) {
