@@ -30,7 +30,7 @@ type FetchRequest struct {
 type nowhere struct{}
 
 func (nowhere) ended(*track, error) {}
-func (nowhere) wrote(*track)                {}
+func (nowhere) wrote(*track)        {}
 
 // AnswerFetches makes the feed hand out what is fetched through its routes: see NextFetch.
 // Without it a group that no running track has is not found.
