@@ -31,6 +31,7 @@ type groupWriter struct {
 	group    *pubsub.GroupConsumer
 	sequence uint64
 	until    int // index behind the last frame that is wanted; 0: all
+	sent     int // bytes that the carrier has taken; the writer's own
 
 	mu      sync.Mutex
 	writing bool
@@ -54,13 +55,18 @@ type buffer struct {
 }
 
 // send opens a stream for group and writes it: on the spot if it is complete and
-// small, else on a goroutine of its own, since a write may block.
+// small, else on a goroutine of its own, since a write may block. There may be no room for a
+// small one, or no credit for a stream, until it is too old.
 func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) error {
-	stream, err := p.s.conn.OpenUniStream(ctx)
+	err := p.awaitRoom(ctx, group)
+	var stream transport.SendStream
+	if err == nil {
+		stream, err = p.s.conn.OpenUniStream(ctx)
+	}
 	if err != nil {
 		return errors.Join(err, group.Close())
 	}
-	if p.track.Stale(group.Sequence()) { // while there was no credit for a stream
+	if p.track.Stale(group.Sequence()) {
 		stream.Reset(moqerr.StreamOld)
 		return group.Close()
 	}
@@ -76,7 +82,7 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	if group.Complete() && group.Size() < inlineBytes {
 		p.enter(header.Sequence, stream, nil)
 		w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
-		w.stream, w.group, w.until, w.done = stream, group, until, false
+		w.stream, w.group, w.until, w.done, w.sent = stream, group, until, false, 0
 		w.run(p, header)
 		w.stream, w.group = nil, nil
 		inlineWriters.Put(w)
@@ -93,6 +99,17 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	return nil
 }
 
+// awaitRoom waits until the carrier may take one more group, if this is a small one.
+func (p *publication) awaitRoom(ctx context.Context, group *pubsub.GroupConsumer) error {
+	if group.Size() >= inlineBytes {
+		return nil // a part of it can only leave on the peer's credit
+	}
+	p.mu.Lock()
+	urgent := p.rank.first == urgencyFirst
+	p.mu.Unlock()
+	return p.s.outflow.await(ctx, urgent)
+}
+
 // run writes the group to its end. What ends it early resets the stream, and is this
 // group's affair alone.
 func (w *groupWriter) run(p *publication, header wire.Group) {
@@ -103,6 +120,9 @@ func (w *groupWriter) run(p *publication, header wire.Group) {
 	w.mu.Unlock()
 	if timer != nil {
 		timer.Stop()
+	}
+	if w.sent < inlineBytes {
+		p.s.outflow.take(w.sent)
 	}
 	if err == nil {
 		err = w.stream.Close()
@@ -204,7 +224,8 @@ func (w *groupWriter) write(b []byte) error {
 		w.timer.Reset(staleGrace)
 	}
 	w.mu.Unlock()
-	_, err := w.stream.Write(b)
+	n, err := w.stream.Write(b)
+	w.sent += n
 	w.mu.Lock()
 	w.writing = false
 	w.begun = w.begun || err == nil

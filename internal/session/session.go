@@ -60,6 +60,7 @@ type Session struct {
 	goingAway chan struct{}
 	feed      *pubsub.Feed // nil without a Subscribe origin
 	ranks     ranks        // of what we publish
+	outflow   outflow
 	budget    *pubsub.Budget
 
 	work sync.WaitGroup // every goroutine but conclude
@@ -122,6 +123,7 @@ func newSession(conn transport.Conn, cfg Config) *Session {
 		subs:      make(map[uint64]*subscription),
 		served:    make(map[uint64]struct{}),
 	}
+	s.outflow.sent = func() uint64 { return conn.Stats().BytesSent }
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
