@@ -117,7 +117,7 @@ func (b *buffer) makeRoom(n int) error {
 	}
 	b.replace(size, b.buf[b.start:b.end])
 	b.letGo(old)
-	b.next = min(4*b.next, largeBuffer)
+	b.next = min(roundUp(b.arrived), largeBuffer)
 	return nil
 }
 
