@@ -133,9 +133,9 @@ func (c *calendar) note(group uint64, first bool, at time.Duration) {
 	c.newest = at
 }
 
-// age returns how old a group is: how far its successor begins before the newest frame.
-// The latest one has no age.
-func (c *calendar) age(group uint64) time.Duration {
+// age returns how old a group is at a time: how long before it its successor begins. The
+// latest one has no age.
+func (c *calendar) age(group uint64, now time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if group+1 >= c.groups {
@@ -144,7 +144,7 @@ func (c *calendar) age(group uint64) time.Duration {
 	if c.groups-group >= uint64(len(c.starts)) {
 		return 1<<63 - 1
 	}
-	return c.newest - c.starts[(group+1)%uint64(len(c.starts))]
+	return now - c.starts[(group+1)%uint64(len(c.starts))]
 }
 
 // latest returns the presentation time of the newest frame.

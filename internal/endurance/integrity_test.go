@@ -129,11 +129,11 @@ func (s *stage) readers(t *testing.T, sink *pubsub.Origin) []*reader {
 	last := pubsub.FollowOptions{Resume: pubsub.ResumeLast, SubscribeOptions: from}
 	return []*reader{
 		{&ledger{script: s.ample.script, tolerate: func(gap pubsub.Gap) error {
-			return fmt.Errorf("lost, though it is kept (%d frames): %v, %v", s.ample.frames(gap.First), gap, gap.Cause)
+			return fmt.Errorf("lost, though it is kept (%d frames): %v, %w", s.ample.frames(gap.First), gap, gap.Cause)
 		}}, "kept", s.ample, last},
 		{&ledger{script: s.scanty.script, tolerate: func(gap pubsub.Gap) error {
-			if age := s.scanty.age(gap.Last); age <= scanty {
-				return fmt.Errorf("lost, though only %v old: %v, %v", age, gap, gap.Cause)
+			if age := s.scanty.age(gap.Last, s.scanty.latest()); age <= scanty {
+				return fmt.Errorf("lost, though only %v old: %v, %w", age, gap, gap.Cause)
 			}
 			return nil
 		}}, "kept for a second", s.scanty, last},
