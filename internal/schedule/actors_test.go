@@ -273,13 +273,13 @@ func (r *reader) frames(g *pubsub.GroupConsumer, a *account, s *series, p *page)
 			frame, err = g.NextFrame(ctx)
 			return err
 		})
-		switch {
-		case err == nil:
+		switch err {
+		case nil:
 			a.frame(s, p, frame)
-		case err == io.EOF:
+		case io.EOF:
 			a.end(p, nil)
 			return
-		case err == moqerr.ErrClosed: // the Follower
+		case moqerr.ErrClosed: // the Follower
 			return
 		default:
 			a.end(p, err)
