@@ -151,15 +151,24 @@ func (w *OurWriter) writeGroup(ctx context.Context, group *pubsub.GroupProducer,
 
 // demanded waits for a reader of the track.
 func demanded(ctx context.Context, track *pubsub.TrackProducer) error {
+	return untilDemand(ctx, track, func(d pubsub.Demand) bool { return d.Readers > 0 })
+}
+
+// demandedAt waits for readers that want the track with a priority.
+func demandedAt(ctx context.Context, track *pubsub.TrackProducer, priority uint8) error {
+	return untilDemand(ctx, track, func(d pubsub.Demand) bool { return d.Priority == priority })
+}
+
+func untilDemand(ctx context.Context, track *pubsub.TrackProducer, enough func(pubsub.Demand) bool) error {
 	for {
 		demand := track.Demand()
-		if demand.Readers > 0 {
+		if enough(demand) {
 			return nil
 		}
 		select {
 		case <-demand.Changed:
 		case <-ctx.Done():
-			return fmt.Errorf("nobody reads: %w", context.Cause(ctx))
+			return fmt.Errorf("nobody reads so: %w", context.Cause(ctx))
 		}
 	}
 }
