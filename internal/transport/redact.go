@@ -112,23 +112,29 @@ func percent(plain string) string {
 }
 
 // hush returns err without the secrets that the peer's words in it repeat. Errors that
-// hold none of the peer's words stay as they are, whatever their text.
+// hold none of the peer's words stay as they are, whatever their text, and cost nothing: when
+// a relay dies, all of its clients ask at once.
 func (t *Target) hush(err error) error {
-	if err == nil || t.redact(err.Error()) == err.Error() {
+	if e, ok := errors.AsType[*quic.ApplicationError](err); ok {
+		if words := t.redact(e.ErrorMessage); words != e.ErrorMessage {
+			return &quic.ApplicationError{Remote: e.Remote, ErrorCode: e.ErrorCode, ErrorMessage: words}
+		}
 		return err
 	}
-	if e, ok := errors.AsType[*quic.ApplicationError](err); ok {
-		return &quic.ApplicationError{Remote: e.Remote, ErrorCode: e.ErrorCode, ErrorMessage: t.redact(e.ErrorMessage)}
-	}
 	if e, ok := errors.AsType[*quic.TransportError](err); ok {
-		words := e.ErrorMessage
-		if inner := e.Unwrap(); words == "" && len(inner) > 1 && inner[1] != nil {
-			words = inner[1].Error() // TLS quotes the peer's certificate
+		said := e.ErrorMessage
+		if inner := e.Unwrap(); said == "" && len(inner) > 1 && inner[1] != nil {
+			said = inner[1].Error() // TLS quotes the peer's certificate
 		}
-		return &quic.TransportError{Remote: e.Remote, FrameType: e.FrameType, ErrorCode: e.ErrorCode, ErrorMessage: t.redact(words)}
+		if words := t.redact(said); words != said {
+			return &quic.TransportError{Remote: e.Remote, FrameType: e.FrameType, ErrorCode: e.ErrorCode, ErrorMessage: words}
+		}
+		return err
 	}
 	if e, ok := errors.AsType[*http3.Error](err); ok {
-		return &http3.Error{Remote: e.Remote, ErrorCode: e.ErrorCode, ErrorMessage: t.redact(e.ErrorMessage)}
+		if words := t.redact(e.ErrorMessage); words != e.ErrorMessage {
+			return &http3.Error{Remote: e.Remote, ErrorCode: e.ErrorCode, ErrorMessage: words}
+		}
 	}
 	return err
 }

@@ -1,10 +1,12 @@
 package transport
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/quic-go/quic-go"
@@ -56,4 +58,13 @@ func TestHushKeepsTypes(t *testing.T) {
 	}
 	require.Equal(t, error(&quic.IdleTimeoutError{}), target.hushResponse(&quic.IdleTimeoutError{}))
 	require.EqualError(t, target.hushResponse(errors.New(`invalid status "secret42"`)), `invalid status "…"`)
+}
+
+// What holds no words of the peer's is not searched for them.
+func TestHushOfSilenceCostsNothing(t *testing.T) {
+	target, err := ParseURL("https://relay.test/timeout?jwt=" + strings.Repeat("secret42", 500))
+	require.NoError(t, err)
+	for _, ours := range []error{&quic.IdleTimeoutError{}, &quic.StatelessResetError{}, context.DeadlineExceeded} {
+		require.Zero(t, testing.AllocsPerRun(10, func() { _ = target.hush(ours) }), ours)
+	}
 }
