@@ -36,7 +36,7 @@ func (s *supervisor[S]) attempt(why purpose) {
 	if s.board.read().state.Phase != phase {
 		s.enter(phase, nil)
 	}
-	s.begin(why)
+	s.begin(why, s.limit())
 	s.tell(Event{Kind: EventAttempt})
 }
 

@@ -533,3 +533,51 @@ func TestRedialOutlastsItsDelay(t *testing.T) {
 		})
 	}
 }
+
+// A network that changes all the time does not keep an attempt from failing in time.
+func TestChecksDoNotLengthenAnAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &peer{answer: mute}
+		s := startWith(t.Context(), t, supervision[*fakeSession]{dial: p.dial, timeout: 10 * time.Second, backoff: Backoff{Initial: time.Hour}})
+		for range 19 {
+			time.Sleep(500 * time.Millisecond)
+			s.check()
+		}
+		time.Sleep(499 * time.Millisecond)
+		require.Equal(t, Connecting, s.board.read().state.Phase)
+		require.Len(t, p.seen(), 20)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, Waiting, s.board.read().state.Phase)
+		require.ErrorIs(t, s.board.read().state.Err, context.DeadlineExceeded)
+	})
+}
+
+// Dials that were called off and do not return take up the room of the next one, but that
+// one fails in time.
+func TestAnAttemptWithoutASlotFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hung := make(chan struct{})
+		defer close(hung)
+		p := &peer{answer: func(context.Context, int) (*fakeSession, error) {
+			<-hung
+			return nil, errDown
+		}}
+		s := startWith(t.Context(), t, supervision[*fakeSession]{dial: p.dial, timeout: 10 * time.Second, backoff: Backoff{Initial: time.Hour}})
+		for range maxDials {
+			time.Sleep(time.Second)
+			s.setPaused(true)
+			synctest.Wait()
+			s.setPaused(false)
+			synctest.Wait()
+		}
+		require.Len(t, p.seen(), maxDials)
+		require.Equal(t, Connecting, s.board.read().state.Phase)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Equal(t, Waiting, s.board.read().state.Phase)
+		require.ErrorIs(t, s.board.read().state.Err, context.DeadlineExceeded)
+	})
+}

@@ -46,6 +46,7 @@ func newTrial() trial {
 type try[S liveSession] struct {
 	why     purpose
 	began   time.Time
+	limit   time.Time // by when it has to succeed; zero: never
 	cancel  context.CancelCauseFunc
 	heard   atomic.Bool // something has come
 	settled atomic.Bool // delivered, or dropped
@@ -67,12 +68,12 @@ func (t *try[S]) result() <-chan result[S] {
 }
 
 // begin starts an attempt on a goroutine of its own.
-func (s *supervisor[S]) begin(why purpose) {
-	t := &try[S]{why: why, began: time.Now(), done: make(chan result[S], 1)}
+func (s *supervisor[S]) begin(why purpose, limit time.Time) {
+	t := &try[S]{why: why, began: time.Now(), limit: limit, done: make(chan result[S], 1)}
 	ctx, cancel := context.WithCancelCause(s.base)
 	t.cancel = cancel
 	s.try, s.urgent = t, false
-	order, limit := s.trial(), s.limit()
+	order := s.trial()
 	hear := order.heard
 	order.heard = func() {
 		t.heard.Store(true)
@@ -122,13 +123,14 @@ func (s *supervisor[S]) cut() error {
 
 // again begins the attempt under way anew, on another socket, if it has heard nothing: what
 // it waits for may have been sent into a hole. A young one is about to ask again by itself.
+// Its time goes on: a network that changes all the time must not keep it from failing.
 func (s *supervisor[S]) again() {
 	if s.try.heard.Load() || time.Since(s.try.began) < minUnasked {
 		return
 	}
-	why := s.try.why
+	why, limit := s.try.why, s.try.limit
 	s.drop()
-	s.begin(why)
+	s.begin(why, limit)
 }
 
 // trial describes the next attempt.
@@ -193,16 +195,18 @@ func (s *supervisor[S]) limit() time.Time {
 	return end
 }
 
-// dialIn dials, once there is a slot.
+// dialIn dials, once there is a slot. The attempt's time goes on while it waits for one.
 func (s *supervisor[S]) dialIn(ctx context.Context, limit time.Time, t trial) (S, error) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		var none S
-		return none, context.Cause(ctx)
-	}
-	defer func() { <-s.slots }()
-	return within(ctx, limit, func(ctx context.Context) (S, error) { return s.dial(ctx, t) })
+	return within(ctx, limit, func(ctx context.Context) (S, error) {
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			var none S
+			return none, context.Cause(ctx)
+		}
+		defer func() { <-s.slots }()
+		return s.dial(ctx, t)
+	})
 }
 
 // within dials, and tells in the error if the time ran out.
