@@ -165,6 +165,41 @@ func TestRefreshAfterAStableSession(t *testing.T) {
 	})
 }
 
+// The provider is told of a refusal once, also if it came beside a live session; it is still
+// true while there is no other credential, and not any more when another one was tried.
+func TestRejectedIsTheLastCredential(t *testing.T) {
+	t.Parallel()
+	onStage(t, supervision[*fakeSession]{renewable: true}, func(t *testing.T, g *stage) {
+		g.lead(Connected)
+		next := func(rejected bool) {
+			answer := g.asking(t.Context())
+			require.Equal(t, rejected, g.lastDial().trial.rejected)
+			require.Empty(t, answer)
+		}
+		for _, step := range []struct {
+			err      error
+			rejected bool // then
+		}{
+			{errDown, false}, {errRefusal, true}, {&CredentialError{io.EOF}, true}, {errDown, false}, {errRefusal, true},
+		} {
+			g.asking(t.Context())
+			g.fail(step.err)
+			g.after(time.Minute)
+			next(step.rejected)
+			g.fail(step.err)
+			g.after(time.Minute)
+		}
+		next(true)
+		s := g.give(newFake())
+		g.after(time.Minute)
+		next(false)
+		g.fail(errDown)
+		g.after(time.Minute)
+		s.end(errRefusal)
+		require.True(t, g.lastDial().trial.rejected, "in mid-session")
+	})
+}
+
 // Where every session counts as stable, each refusal of one is a new outage with a new
 // credential, but not a loop without a pause.
 func TestRefreshesArePaced(t *testing.T) {
@@ -196,7 +231,7 @@ func TestRefreshNeedsAProvider(t *testing.T) {
 func TestSuspectThreeInARow(t *testing.T) {
 	missing, version := &StatusError{Status: 404}, &SessionError{Code: SessionVersion, Remote: true}
 	certificate, bad := &quic.TransportError{ErrorCode: 0x12a}, &quic.TransportError{ErrorCode: 0x12d}
-	unknown := &net.DNSError{Err: "no such host", IsNotFound: true}
+	unknown, noDNS := &net.DNSError{Err: "no such host", IsNotFound: true}, &net.DNSError{Err: "network is unreachable"}
 	for _, test := range []struct {
 		name    string
 		answers []error
@@ -210,6 +245,7 @@ func TestSuspectThreeInARow(t *testing.T) {
 		{"three after others", []error{version, errDown, missing, version, version, version}, true},
 		{"a name that was never found", []error{unknown, unknown, unknown, unknown, unknown}, false},
 		{"a name that was found once", []error{errDown, unknown, unknown, unknown}, true},
+		{"names that nobody could ask for", []error{noDNS, &CredentialError{io.EOF}, unknown, unknown, unknown, unknown}, false},
 		{"found by its answer", []error{missing, unknown, unknown, unknown}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func (s *supervisor[S]) established(session S) {
 	now := time.Now()
 	s.live = &serving[S]{session: session, pulse: session.watch(), since: now}
 	s.live.renewAt = renewal(session.life())
-	s.resolved, s.suspicions = true, 0
+	s.resolved, s.rejected, s.suspicions = true, false, 0
 	s.retryAt, s.remindAt = time.Time{}, time.Time{}
 	down := s.down()
 	s.downSince = time.Time{}
@@ -107,10 +107,7 @@ func (s *supervisor[S]) calm(old *serving[S]) {
 
 // failed: Connecting → Waiting or Stopped, after an attempt that came to nothing.
 func (s *supervisor[S]) failed(err error) {
-	r := s.classify(err)
-	if r.name != "unknown host" {
-		s.resolved = true
-	}
+	r := s.judge(err)
 	s.tell(Event{Kind: EventFailed, Class: r.action, Err: err})
 	s.retreat(err, r)
 }
@@ -119,7 +116,7 @@ func (s *supervisor[S]) failed(err error) {
 // nothing. No answer is final as long as there is a session.
 func (s *supervisor[S]) missed(r result[S]) {
 	s.last = r.err
-	rule := s.classify(r.err)
+	rule := s.judge(r.err)
 	s.tell(Event{Kind: EventFailed, Class: rule.action, Err: r.err})
 	switch {
 	case s.live.silent:
@@ -218,7 +215,7 @@ func (s *supervisor[S]) lost(err error) {
 	if old.silent {
 		s.downSince = s.quiet.last
 	}
-	r := s.classify(err)
+	r := s.judge(err)
 	if s.try == nil {
 		s.tell(Event{Kind: EventLost, Class: r.action, Err: err})
 		s.retreat(err, r)

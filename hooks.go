@@ -71,7 +71,7 @@ type Attempt struct {
 	Number     int      // 1 for the first of an outage
 	Generation uint64   // of the session that it would become
 	URL        *url.URL // as given to Reconnect; a copy
-	Rejected   bool     // the last credential was refused
+	Rejected   bool     // the last credential that was shown was refused
 	LastErr    error    // why the last attempt or session ended; nil at first
 }
 

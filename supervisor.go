@@ -104,6 +104,7 @@ type supervisor[S liveSession] struct {
 	quiet       quietPath
 	hailed      bool   // a session of this outage was logged
 	refreshed   bool   // the one new credential of this outage was asked for
+	rejected    bool   // the last credential was refused
 	resolved    bool   // the host's name was found once
 	suspicion   string // the last answer, if it was suspect
 	suspicions  int    // how often it came in a row

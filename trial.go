@@ -3,6 +3,7 @@ package moq
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 )
@@ -138,7 +139,7 @@ func (s *supervisor[S]) trial() trial {
 	t := newTrial()
 	t.number = s.pacer.failures + 1
 	t.generation = s.board.read().state.Generation + 1
-	t.rejected = s.refreshed
+	t.rejected = s.rejected
 	t.lastErr = s.last
 	if !s.quiet.last.IsZero() {
 		t.patience = max(minUnheard, s.quiet.rtt*3/2)
@@ -149,6 +150,18 @@ func (s *supervisor[S]) trial() trial {
 		t.heard, t.wanted = second.heard, second.wanted
 	}
 	return t
+}
+
+// judge classifies a failure, and notes what it says of the credential and of the host's
+// name: nothing, if the attempt did not get that far.
+func (s *supervisor[S]) judge(err error) rule {
+	r := s.classify(err)
+	if is[*CredentialError](err) {
+		return r
+	}
+	s.rejected = r.action == Refresh
+	s.resolved = s.resolved || !is[*net.DNSError](err)
+	return r
 }
 
 // second is an attempt beside a session that may wake. When the path is heard again, the
