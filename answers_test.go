@@ -97,6 +97,27 @@ func TestRenewalFails(t *testing.T) {
 	})
 }
 
+// What failed to renew the credential of one session does not put off that of the next.
+func TestRenewalsOfEachSession(t *testing.T) {
+	t.Parallel()
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		s := g.give(expiring(100 * time.Second))
+		g.after(91 * time.Second)
+		for range 5 {
+			g.fail(errDown)
+			g.after(31 * time.Second)
+		}
+		require.Equal(t, Migrating, g.now().Phase)
+		s.end(io.EOF)
+		g.give(expiring(100 * time.Second))
+		g.after(91 * time.Second)
+		before := g.attempts()
+		g.fail(errDown)
+		g.after(time.Second)
+		require.Equal(t, before+1, g.attempts(), "the first wait")
+	})
+}
+
 // A session that is silent when its credential is due is hedged, and the credential does
 // not make the loop dial without a pause.
 func TestRenewalOfASilentSession(t *testing.T) {

@@ -31,7 +31,7 @@ func (a Action) String() string {
 
 // rule is one line of the classification.
 type rule struct {
-	name   string // names the answer in logs, and tells whether two are the same
+	name   string // tells whether two answers are the same
 	action Action
 	match  func(error) bool
 }

@@ -25,11 +25,13 @@ type Client struct {
 	calls sync.WaitGroup // of Connect and Reconnect that are under way
 	waker *waker
 
-	mu      sync.Mutex
-	unwatch func() // ends the watch over the machine's network; nil: none
-	closed  bool
-	owned   map[closer]struct{} // what Close has to end; may hold some that have ended
-	sweepAt int                 // size of owned at which those are removed
+	unwatch func() // ends the watch over the machine's network; nil: none. Set by the first dial
+
+	mu       sync.Mutex
+	watching bool // unwatch is set, or is about to be
+	closed   bool
+	owned    map[closer]struct{} // what Close has to end; may hold some that have ended
+	sweepAt  int                 // size of owned at which those are removed
 }
 
 // closer is a session or a supervisor.
@@ -167,10 +169,12 @@ func (c *Client) Reconnect(ctx context.Context, url string) *Reconnect {
 // listen opens a socket of the machine's, and begins to look for changes of its network.
 func (c *Client) listen(ctx context.Context, network string) (net.PacketConn, error) {
 	c.mu.Lock()
-	if c.unwatch == nil && !c.closed {
+	first := !c.watching
+	c.watching = true
+	c.mu.Unlock()
+	if first {
 		c.unwatch, _ = netwatch.Watch(c.check)
 	}
-	c.mu.Unlock()
 	return (&net.ListenConfig{}).ListenPacket(ctx, network, ":0")
 }
 
@@ -212,7 +216,7 @@ func (c *Client) Close() error {
 	}
 	closing.Wait()
 	c.waker.stop()
-	if c.unwatch != nil { // nobody changes it any more
+	if c.unwatch != nil { // every dial has ended, so nobody sets it any more
 		c.unwatch()
 	}
 	return nil

@@ -80,9 +80,9 @@ type Config struct {
 	Hooks Hooks
 
 	// ListenPacket opens the socket of one dial, which the client closes. Default: UDP
-	// on any port.
+	// on any port. An attempt ends no sooner than this returns, so it must heed ctx.
 	ListenPacket func(ctx context.Context, network string) (net.PacketConn, error)
-	// Resolve looks up a host. Default: net.DefaultResolver.
+	// Resolve looks up a host, and must heed ctx as well. Default: net.DefaultResolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 
 	// Logger hears of outages and recoveries. No record holds more of a URL than

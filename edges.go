@@ -64,6 +64,7 @@ func (s *supervisor[S]) established(session S) {
 	now := time.Now()
 	s.live = &serving[S]{session: session, pulse: session.watch(), since: now}
 	s.live.renewAt = renewal(session.life())
+	s.renewals.reset()
 	s.resolved, s.rejected, s.suspicions = true, false, 0
 	s.retryAt, s.remindAt = time.Time{}, time.Time{}
 	down := s.down()
@@ -83,7 +84,6 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 		s.board.withdraw(0)
 		s.retire(old)
 		s.calm(old)
-		s.renewals.reset()
 		s.hailed = true // nobody missed it
 		return EventReplaced
 	}

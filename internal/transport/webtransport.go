@@ -90,8 +90,12 @@ func (w *webTransport) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 		return nil, context.Cause(ctx)
 	}
 	// http3 fails it when the CONNECT stream ends, and that ends the connection.
-	<-w.done
-	return nil, w.err
+	select {
+	case <-w.done:
+		return nil, w.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // Close sends the plain code in a capsule and gives the peer a moment to hang up;
