@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,24 +15,25 @@ func TestPulseChecksAfterAnAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const rtt = 10 * time.Millisecond
-		s, probes := newStamps(nil), 0
-		lost := false
+		s := newStamps(nil)
+		var probes atomic.Int32
+		var lost atomic.Bool
 		p := newPulse(s, PulseConfig{KeepAlive: 3 * time.Second, Probe: func() {
-			if probes++; !lost {
+			if probes.Add(1); !lost.Load() {
 				time.AfterFunc(rtt, s.received)
 			}
 		}}, func() time.Duration { return rtt })
 		defer p.Stop()
 		s.received()
-		for probes == 0 {
+		for probes.Load() == 0 {
 			time.Sleep(time.Millisecond)
 		}
 		p.Check()
-		require.Equal(t, 1, probes, "one is under way")
+		require.EqualValues(t, 1, probes.Load(), "one is under way")
 		time.Sleep(2 * rtt)
-		lost = true
+		lost.Store(true)
 		p.Check()
-		require.Equal(t, 2, probes)
+		require.EqualValues(t, 2, probes.Load())
 		time.Sleep(hintPatience + rtt*3/2)
 		synctest.Wait()
 		require.Equal(t, Silent, p.Health())
