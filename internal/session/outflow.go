@@ -41,12 +41,20 @@ func (o *outflow) await(ctx context.Context, urgent bool) error {
 	if urgent {
 		limit *= 2
 	}
-	for wait := minRoomWait; o.taken.Load() > limit && o.settle(o.sent()) > limit; wait = min(2*wait, maxRoomWait) {
+	if o.taken.Load() <= limit {
+		return nil
+	}
+	wait := minRoomWait
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for o.settle(o.sent()) > limit {
 		select {
-		case <-time.After(wait):
+		case <-timer.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		wait = min(2*wait, maxRoomWait)
+		timer.Reset(wait)
 	}
 	return nil
 }
