@@ -11,10 +11,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,8 +24,12 @@ import (
 	"github.com/remoq/moq/pubsub"
 )
 
-// stopEnv tells a child of TestStoppedProcess where the relay is, and its fingerprint.
-const stopEnv = "MOQ_STOPPED_CHILD"
+// stopEnv gives a child of TestStoppedProcess its part: to be the relay, or else where the
+// relay is, and its fingerprint.
+const (
+	stopEnv   = "MOQ_STOPPED_CHILD"
+	stopRelay = "relay"
+)
 
 // ticking writes the time, in Unix nanoseconds, 30 times a second until ctx ends.
 func ticking(ctx context.Context, track *pubsub.TrackProducer) {
@@ -65,33 +68,135 @@ func ticks(ctx context.Context, o *pubsub.Origin, path string, f func(at int64))
 	}
 }
 
-// stoppedChild is the client: it publishes one clock and prints another, until its input
-// ends.
-func stoppedChild(t *testing.T, where string) {
-	url, fingerprint, _ := strings.Cut(where, " ")
+// report prints each time that comes, and when it came.
+func report(ctx context.Context, o *pubsub.Origin, path string) {
+	ticks(ctx, o, path, func(at int64) { fmt.Println("tick", at, time.Now().UnixNano()) })
+}
+
+// stoppedChild is the relay or the client: each publishes one clock and prints the other's,
+// until its input ends.
+func stoppedChild(t *testing.T, part string) {
 	ctx, cancel := context.WithCancel(t.Context())
-	source, sink := pubsub.NewOrigin(), pubsub.NewOrigin()
-	c, err := NewClient(Config{
-		Publish: source, Subscribe: sink, Fingerprints: []string{fingerprint}, Backoff: Eager(),
-		Hooks: Hooks{Observe: func(e Event) { fmt.Fprintln(os.Stderr, e.Time.UnixMilli(), e.Kind, e.Err) }},
-	})
-	require.NoError(t, err)
 	var work sync.WaitGroup
-	clockOn(ctx, t, source, "up", &work)
-	work.Go(func() { ticks(ctx, sink, "down", func(at int64) { fmt.Println("tick", at) }) })
-	c.Reconnect(ctx, url)
+	var leave func() error
+	if part == stopRelay {
+		hub, err := relay.New(relay.Config{})
+		require.NoError(t, err)
+		at, err := hub.Listen("127.0.0.1:0")
+		require.NoError(t, err)
+		fmt.Printf("at moqt://%s/room %s\n", at, hub.Fingerprint())
+		clockOn(ctx, t, hub.Origin(), "room/down", &work)
+		work.Go(func() { report(ctx, hub.Origin(), "room/up") })
+		leave = hub.Close
+	} else {
+		url, fingerprint, _ := strings.Cut(part, " ")
+		source, sink := pubsub.NewOrigin(), pubsub.NewOrigin()
+		c, err := NewClient(Config{
+			Publish: source, Subscribe: sink, Fingerprints: []string{fingerprint}, Backoff: Eager(),
+			Hooks: Hooks{Observe: func(e Event) { fmt.Fprintln(os.Stderr, e.Time.UnixMilli(), e.Kind, e.Err) }},
+		})
+		require.NoError(t, err)
+		clockOn(ctx, t, source, "up", &work)
+		work.Go(func() { report(ctx, sink, "down") })
+		c.Reconnect(ctx, url)
+		leave = c.Close
+	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	cancel()
 	work.Wait()
-	require.NoError(t, c.Close())
+	require.NoError(t, leave())
+}
+
+// process is a child of the test.
+type process struct {
+	*exec.Cmd
+	at    chan string   // what it is reached at, of a relay
+	news  chan struct{} // a tick has come
+	mu    sync.Mutex
+	ticks [][2]int64 // guarded by mu; when each was written, and when it came
+	story bytes.Buffer
+}
+
+// play starts a process that has a part. It ends with the test.
+func play(t *testing.T, part string) *process {
+	p := &process{Cmd: exec.Command(os.Args[0], "-test.run=^TestStoppedProcess$"), at: make(chan string, 1), news: make(chan struct{}, 1)}
+	p.Env = append(os.Environ(), stopEnv+"="+part)
+	p.Stderr = &p.story
+	in, err := p.StdinPipe()
+	require.NoError(t, err)
+	out, err := p.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.Start())
+	var work sync.WaitGroup
+	work.Go(func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			p.hear(lines.Text())
+		}
+	})
+	t.Cleanup(func() {
+		_ = p.Process.Signal(syscall.SIGCONT)
+		_ = in.Close()
+		work.Wait()
+		_ = p.Wait()
+		t.Logf("%s", p.story.String())
+	})
+	return p
+}
+
+func (p *process) hear(line string) {
+	if where, ok := strings.CutPrefix(line, "at "); ok {
+		p.at <- where
+	}
+	var tick [2]int64
+	if n, _ := fmt.Sscanf(line, "tick %d %d", &tick[0], &tick[1]); n == 2 {
+		p.mu.Lock()
+		p.ticks = append(p.ticks, tick)
+		p.mu.Unlock()
+		ring(p.news)
+	}
+}
+
+// since waits for a tick that was written after a time, and returns when it came after that.
+func (p *process) since(t *testing.T, at time.Time) time.Duration {
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
+	for {
+		p.mu.Lock()
+		for _, tick := range p.ticks {
+			if tick[0] > at.UnixNano() {
+				p.mu.Unlock()
+				return time.Duration(tick[1] - at.UnixNano())
+			}
+		}
+		p.ticks = p.ticks[:0]
+		p.mu.Unlock()
+		select {
+		case <-p.news:
+		case <-limit.C:
+			require.Fail(t, "no data")
+		}
+	}
+}
+
+// waited is how long the threads of a process have waited for a processor. Only Linux
+// tells; elsewhere it is zero.
+func (p *process) waited() (sum time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.Process.Pid))
+	for _, thread := range threads {
+		var ran, waited time.Duration
+		text, _ := os.ReadFile(thread)
+		_, _ = fmt.Sscan(string(text), &ran, &waited)
+		sum += waited
+	}
+	return sum
 }
 
 // R8, with a real process that is stopped and goes on: data flow again, both ways.
 // MOQ_STOPS lists other times to stop it for, such as "30s,1m".
 func TestStoppedProcess(t *testing.T) {
 	t.Parallel()
-	if where := os.Getenv(stopEnv); where != "" {
-		stoppedChild(t, where)
+	if part := os.Getenv(stopEnv); part != "" {
+		stoppedChild(t, part)
 		return
 	}
 	stops := "1s,12s"
@@ -103,83 +208,31 @@ func TestStoppedProcess(t *testing.T) {
 		require.NoError(t, err)
 		t.Run(stop, func(t *testing.T) {
 			t.Parallel()
-			down, up := stopFor(t, d)
-			t.Logf("after %v: data down in %v, up in %v", d, down, up)
-			// Real time, which a detector that makes everything ten times slower also takes.
-			require.LessOrEqual(t, down, unlessRaced(backFromSleep, 4*backFromSleep))
-			require.LessOrEqual(t, up, unlessRaced(backFromSleep, 4*backFromSleep))
+			stopFor(t, d)
 		})
 	}
 }
 
-// stopFor stops a client for d. It returns how long after it went on data came down to it,
-// and up from it, that were written since.
-func stopFor(t *testing.T, d time.Duration) (down, up time.Duration) {
-	hub, err := relay.New(relay.Config{})
-	require.NoError(t, err)
-	at, err := hub.Listen("127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	var work sync.WaitGroup
-	var cameDown, cameUp atomic.Int64 // the newest time
-	news := make(chan struct{}, 1)
-	note := func(a *atomic.Int64, at int64) {
-		a.Store(max(a.Load(), at))
-		ring(news)
+// stopFor stops a client for d, and judges how long after it went on data came down to it,
+// and up from it, that were written since. What the two processes had to wait for a
+// processor meanwhile is nobody's fault.
+func stopFor(t *testing.T, d time.Duration) {
+	hub := play(t, stopRelay)
+	client := play(t, <-hub.at)
+	ends := [...]*process{client, hub}
+	for _, p := range ends {
+		p.since(t, time.Now())
 	}
-	clockOn(ctx, t, hub.Origin(), "room/down", &work)
-	work.Go(func() { ticks(ctx, hub.Origin(), "room/up", func(at int64) { note(&cameUp, at) }) })
-
-	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcess$")
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=moqt://%s/room %s", stopEnv, at, hub.Fingerprint()))
-	in, err := child.StdinPipe()
-	require.NoError(t, err)
-	out, err := child.StdoutPipe()
-	require.NoError(t, err)
-	var story bytes.Buffer
-	child.Stderr = &story
-	require.NoError(t, child.Start())
-	work.Go(func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if text, ok := strings.CutPrefix(lines.Text(), "tick "); ok {
-				at, _ := strconv.ParseInt(text, 10, 64)
-				note(&cameDown, at)
-			}
-		}
-	})
-	defer func() {
-		_ = child.Process.Signal(syscall.SIGCONT)
-		_ = in.Close()
-		cancel()
-		work.Wait()
-		_ = child.Wait()
-		require.NoError(t, hub.Close())
-		t.Logf("%s", story.String())
-	}()
-
-	// since waits for data of both ways that were written after a time.
-	since := func(at time.Time) (down, up time.Duration) {
-		limit := time.NewTimer(30 * time.Second)
-		defer limit.Stop()
-		for down == 0 || up == 0 {
-			select {
-			case <-news:
-			case <-limit.C:
-				require.Fail(t, "no data")
-			}
-			if down == 0 && cameDown.Load() > at.UnixNano() {
-				down = time.Since(at)
-			}
-			if up == 0 && cameUp.Load() > at.UnixNano() {
-				up = time.Since(at)
-			}
-		}
-		return down, up
-	}
-	since(time.Now())
-	require.NoError(t, child.Process.Signal(syscall.SIGSTOP))
+	require.NoError(t, client.Process.Signal(syscall.SIGSTOP))
 	<-time.NewTimer(d).C
-	require.NoError(t, child.Process.Signal(syscall.SIGCONT))
-	t.Logf("goes on at %d", time.Now().UnixMilli())
-	return since(time.Now())
+	waited := hub.waited() + client.waited()
+	woke := time.Now()
+	require.NoError(t, client.Process.Signal(syscall.SIGCONT))
+	t.Logf("goes on at %d", woke.UnixMilli())
+	for i, p := range ends {
+		back := p.since(t, woke)
+		starved := hub.waited() + client.waited() - waited
+		t.Logf("after %v: data %s in %v, of which %v without a processor", d, [...]string{"down", "up"}[i], back, starved)
+		require.LessOrEqual(t, back-starved, backFromSleep)
+	}
 }
