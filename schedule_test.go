@@ -263,8 +263,11 @@ func (w *watcher) hear(e Event) {
 }
 
 // lost judges the end of a session. It was wrong to give it up if the path had been well
-// for so long that an answer would have come: two round trips, as slow as they were, and
-// what an acknowledgement may wait for; longer if chance lost a question.
+// for so long that an answer would have come: two round trips, one until it is asked again
+// and one for the answer, what an acknowledgement may wait for, and longer if chance lost a
+// question. A spike delays each packet, so a round trip by twice that (late), and two by
+// twice late. An end that comes earlier is none that could be known to be wrong: silence
+// must be over after 5 s whatever the path does next.
 func (w *watcher) lost(e Event, at time.Duration) {
 	var idle *quic.IdleTimeoutError
 	if errors.Is(e.Err, os.ErrDeadlineExceeded) && !errors.As(e.Err, &idle) {
