@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,19 +101,22 @@ func (r *Relay) prepare(o RelayOptions) (err error) {
 	return os.WriteFile(r.config, []byte(r.toml(o)), 0o600)
 }
 
-// freePort returns a loopback address that is free for UDP and for TCP.
+// freePort returns a loopback address that is free for UDP and for TCP. It is none that the
+// system hands out to whoever asks for any: while a relay is down, its port must stay free.
 func freePort() (string, error) {
+	const first, last = 10_000, 32_767
 	for range 50 {
-		tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first+1)))
+		tcp, err := net.Listen("tcp4", address)
 		if err != nil {
-			return "", err
+			continue
 		}
-		udp, err := net.ListenPacket("udp4", tcp.Addr().String())
+		udp, err := net.ListenPacket("udp4", address)
 		if err := tcp.Close(); err != nil {
 			return "", err
 		}
 		if err == nil {
-			return udp.LocalAddr().String(), udp.Close()
+			return address, udp.Close()
 		}
 	}
 	return "", errors.New("no port is free for both UDP and TCP")
