@@ -41,7 +41,7 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind  EventKind
 	Time  time.Time
-	State State         // as it was after the event
+	State State         // counts the event; the wait or the end that follows one is not entered yet
 	Class Action        // of Err
 	Err   error         // the failure; nil if there was none yet
 	Down  time.Duration // EventConnected, EventReplaced
