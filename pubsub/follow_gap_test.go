@@ -129,17 +129,21 @@ func TestFollowGoesOnBehindALostEnd(t *testing.T) {
 // TestFollowBringsBackWhatWasOnTheWay: a group that was overtaken when the subscription failed
 // is not lost yet, if it is wanted: the next subscription may bring it, or somebody keep it.
 func TestFollowBringsBackWhatWasOnTheWay(t *testing.T) {
+	five := []uint64{5}
 	for _, c := range []struct {
 		name string
 		opts FollowOptions
 		here int // groups that are to be had before there is another subscription
+		from []uint64
 		then []part
 		want []string
 		lost uint64
 	}{
-		{"it comes", FollowOptions{Resume: ResumeLast}, 2, []part{{5, 1, "."}, {6, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "5@0+1", "6@0+1", "7@0+1"}, 0},
-		{"nobody has it", FollowOptions{Resume: ResumeLast}, 2, []part{{7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "7@0+1"}, 1},
-		{"nobody waits for it", FollowOptions{}, 3, []part{{5, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "7@0+1"}, 1},
+		{"it comes", FollowOptions{Resume: ResumeLast}, 2, five, []part{{5, 1, "."}, {6, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "5@0+1", "6@0+1", "7@0+1"}, 0},
+		{"nobody has it", FollowOptions{Resume: ResumeLast}, 2, five, []part{{7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "7@0+1"}, 1},
+		{"another publisher comes", FollowOptions{Resume: ResumeLast}, 2, []uint64{9}, []part{{0, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "0@0+1 gap 7/0-0 restarted lost", "7@0+1 gap 1/0-6"}, 7},
+		{"nobody knows whether it is another one", FollowOptions{Resume: ResumeLast}, 2, nil, []part{{0, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "0@0+1 gap 7/0-0 restarted lost", "7@0+1 gap 1/0-6"}, 7},
+		{"nobody waits for it", FollowOptions{}, 3, five, []part{{5, 1, "."}, {7, 1, "."}}, []string{"3@0+1", "4@0+1", "6@0+1 gap 5/0-5 lost", "7@0+1"}, 1},
 	} {
 		inBubble(t, c.name, func(t *testing.T) {
 			o := NewOrigin()
@@ -150,7 +154,7 @@ func TestFollowBringsBackWhatWasOnTheWay(t *testing.T) {
 			l.cut(errLost)
 			first = append(first, handOut(t, f, c.here-1)...)
 			requireNone(t, f.NextGroup)
-			connect(t, o, []uint64{5}, func(tp *TrackProducer) {
+			connect(t, o, c.from, func(tp *TrackProducer) {
 				serving(t, c.then)(tp)
 				require.NoError(t, tp.EndAt(8))
 				require.NoError(t, tp.Close())
@@ -159,4 +163,28 @@ func TestFollowBringsBackWhatWasOnTheWay(t *testing.T) {
 			require.Equal(t, c.lost, f.State().LostGroups)
 		})
 	}
+}
+
+// TestFollowGivesUpWhatARestartLeftBehind: a group that was cut before it was handed out ends
+// when another publisher begins: nobody brings the rest of it.
+func TestFollowGivesUpWhatARestartLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		f := follow(t, o, FollowOptions{Resume: ResumeLast})
+		l := connect(t, o, []uint64{5}, serving(t, []part{{3, 1, "."}, {4, 1, ""}}))
+		next(t, f, 3)
+		<-l.served
+		synctest.Wait()
+		l.cut(errLost)
+		second := connect(t, o, []uint64{9}, serving(t, []part{{0, 1, "."}}))
+		cut := next(t, f, 4)
+		_, err := cut.NextFrame(t.Context())
+		require.NoError(t, err)
+		g, err := f.NextGroup(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, uint64(0), g.Sequence())
+		require.True(t, g.Gaps()[0].Restarted)
+		requireLost(t, cut, 1, errLost)
+		second.cut(nil)
+	})
 }

@@ -45,10 +45,11 @@ func (f *Follower) behind() (from, limit uint64) {
 	return from, from
 }
 
-// bound returns the sequence below which the running subscription brings nothing more. What
-// is queued does not tell: it may have come with an earlier one.
+// bound returns the sequence below which the running subscription brings nothing more, which is
+// nothing at all of another publisher's numbering. What is queued does not tell: it may have come
+// with an earlier one.
 func (f *Follower) bound() uint64 {
-	if f.atEnd {
+	if f.atEnd || f.foreign {
 		return math.MaxUint64
 	}
 	return f.reached
@@ -67,7 +68,7 @@ func (f *Follower) hole() bool {
 			break
 		}
 	}
-	if o := f.position.firstCut(); o != nil && (f.foreign || o.sequence < limit) {
+	if o := f.position.firstCut(); o != nil && o.sequence < limit {
 		return true
 	}
 	from, limit := f.missing()
@@ -80,7 +81,7 @@ func (f *Follower) due() bool {
 	if f.cause == nil {
 		return false
 	}
-	if o := f.position.firstCut(); o != nil && (f.foreign || o.sequence < f.bound()) {
+	if o := f.position.firstCut(); o != nil && o.sequence < f.bound() {
 		return true
 	}
 	from, limit := f.missing()
@@ -349,6 +350,9 @@ func (f *Follower) drive(ctx context.Context, o *openGroup) error {
 		switch {
 		case f.isClosed():
 			err = moqerr.ErrClosed
+		case !slices.Contains(f.position.open, o): // its numbering is gone
+			_, _, cause := o.last.outcome()
+			o.giveUp(cause)
 		case o.cut:
 			err = f.step(ctx)
 		default:
@@ -375,8 +379,8 @@ func (f *Follower) drive(ctx context.Context, o *openGroup) error {
 func (f *Follower) judge(ctx context.Context, o *openGroup) error {
 	sub := f.subscribed()
 	_, _, cause := o.last.outcome()
-	if sub == nil || !slices.Contains(f.position.open, o) {
-		o.giveUp(cause) // it was forgotten
+	if sub == nil {
+		o.giveUp(cause)
 		return nil
 	}
 	switch err := sub.goesOn(ctx, o.sequence, time.Now().Add(minPatience)); {

@@ -170,6 +170,7 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 		o := f.newOpenGroup(c)
 		o.settled, o.restarted = true, true
 		f.queue = append(f.queue, o)
+		f.foreign = true
 		return
 	}
 	if !p.known {
