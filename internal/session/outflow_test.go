@@ -18,7 +18,7 @@ import (
 func TestSmallGroupsWithoutCredit(t *testing.T) {
 	for name, whole := range map[string]bool{"whole": true, "open": false} {
 		t.Run(name, func(t *testing.T) {
-			const count = 20_000
+			const count = 12_000
 			conf := &quic.Config{
 				MaxIncomingStreams: 100, MaxIncomingUniStreams: 1 << 20, KeepAlivePeriod: 5 * time.Second,
 				InitialConnectionReceiveWindow: 16 << 10, MaxConnectionReceiveWindow: 16 << 10,
