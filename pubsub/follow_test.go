@@ -157,9 +157,11 @@ func TestFollowStartSurvivesALoss(t *testing.T) {
 	l.cut(errLost)
 	l = connect(t, o, []uint64{5}, serve(part{2, 1, "."}))
 	handOut(t, f, 1)
+	<-l.served // else the group may be cut before it is whole
 	l.cut(errLost)
 	l = connect(t, o, []uint64{5}, serve(part{3, 1, "."}))
 	handOut(t, f, 1)
+	<-l.served
 	l.cut(errLost)
 	require.Equal(t, []*uint64{ptr(2), ptr(2), ptr(3)}, starts, "then where it was, since the way back was there")
 }
@@ -179,19 +181,21 @@ func TestFollowSurvivesRetraction(t *testing.T) {
 }
 
 func TestFollowState(t *testing.T) {
-	o := NewOrigin()
-	f := follow(t, o, FollowOptions{})
-	require.Equal(t, FollowState{}, f.State())
-	l := connect(t, o, []uint64{5}, serving(t, []part{{0, 1, "."}}))
-	handOut(t, f, 1)
-	<-l.served
-	l.cut(errLost)
-	_, err := f.NextGroup(expired())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Equal(t, FollowState{Losses: 1, Err: errLost}, f.State())
-	connect(t, o, []uint64{5}, serving(t, []part{{4, 1, "."}}))
-	handOut(t, f, 1)
-	require.Equal(t, FollowState{Live: true, Announced: true, Losses: 1, LostGroups: 3, Err: errLost}, f.State())
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		f := follow(t, o, FollowOptions{})
+		require.Equal(t, FollowState{}, f.State())
+		l := connect(t, o, []uint64{5}, serving(t, []part{{0, 1, "."}}))
+		handOut(t, f, 1)
+		<-l.served
+		l.cut(errLost)
+		_, err := f.NextGroup(expired())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, FollowState{Losses: 1, Err: errLost}, f.State())
+		connect(t, o, []uint64{5}, serving(t, []part{{4, 1, "."}}))
+		handOut(t, f, 1)
+		require.Equal(t, FollowState{Live: true, Announced: true, Losses: 1, LostGroups: 3, Err: errLost}, f.State())
+	})
 }
 
 func TestFollowCloseUnblocks(t *testing.T) {
