@@ -313,6 +313,7 @@ func echoing(t *testing.T, scheme string, turn *atomic.Int64, conf relay.Config)
 
 // TestCanaryInBrokenResponses: http3 quotes the fields of a response that it does not like.
 func TestCanaryInBrokenResponses(t *testing.T) {
+	t.Parallel()
 	w := &witness{t: t}
 	target := "/" + canaries["path"] + "?" + canaries["key"] + "=" + url.QueryEscape(canaries["query"]) + "&jwt=" + url.QueryEscape(canaries["token"])
 	for name, fields := range map[string][][2]string{

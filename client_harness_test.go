@@ -3,9 +3,13 @@ package moq
 import (
 	"context"
 	"crypto/tls"
+	"flag"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,6 +26,16 @@ const (
 	latency = 20 * time.Millisecond // one way, in the simulated network
 	rtt     = 2 * latency
 )
+
+// TestMain lets one test more run at a time than there are processors: TestStoppedProcess
+// waits in real time, and would keep one of them idle.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		_ = p.Value.Set(strconv.Itoa(runtime.GOMAXPROCS(0) + 1))
+	}
+	os.Exit(m.Run())
+}
 
 // bed is a simulated network with a relay at a known address.
 type bed struct {

@@ -109,6 +109,7 @@ var fates = []fate{
 }
 
 func TestRefusalsAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, f := range fates {
 		for _, carrier := range []string{"moqt", "https", "https by status"} {
 			scheme, byStatus := strings.CutSuffix(carrier, " by status")

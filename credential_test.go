@@ -196,6 +196,7 @@ func TestCredentialIsRenewed(t *testing.T) {
 
 // Whatever the provider does, the loop goes on, paced, and ends when it is told to.
 func TestCredentialsCannotStopTheLoop(t *testing.T) {
+	t.Parallel()
 	block := func(ctx context.Context, _ int) (Credential, error) {
 		<-ctx.Done()
 		time.Sleep(hookGrace * 2)

@@ -150,6 +150,7 @@ func TestIdleSessionsAreNotHasty(t *testing.T) {
 // Traffic that has just begun is watched as closely as any other, however long nobody had
 // anything to say before.
 func TestDetectsBlackHoleEarly(t *testing.T) {
+	t.Parallel()
 	for _, late := range []time.Duration{0, 2600 * time.Millisecond, 20 * time.Second, 4 * time.Minute} {
 		for _, load := range []traffic{loads[1], loads[3]} {
 			t.Run(fmt.Sprintf("%s after %v", load.name, late), func(t *testing.T) {

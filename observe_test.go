@@ -190,6 +190,7 @@ func TestObserverPanicsAreCounted(t *testing.T) {
 
 // A hook may call everything that handles can.
 func TestOrdersFromTheObserver(t *testing.T) {
+	t.Parallel()
 	for name, order := range map[string]func(*supervisor[*fakeSession]){
 		"kick":   func(s *supervisor[*fakeSession]) { s.kick() },
 		"check":  func(s *supervisor[*fakeSession]) { s.check() },

@@ -46,6 +46,7 @@ func TestPacerGrowth(t *testing.T) {
 }
 
 func TestPacerSaturates(t *testing.T) {
+	t.Parallel()
 	for _, test := range []Backoff{
 		{},
 		{Initial: time.Hour, Max: math.MaxInt64},
@@ -67,6 +68,7 @@ func TestPacerSaturates(t *testing.T) {
 // The spread is what keeps a fleet apart, so the whole range has to be in use, from
 // the first wait on and at the cap as well.
 func TestPacerSpread(t *testing.T) {
+	t.Parallel()
 	for _, before := range []int{0, 100} {
 		counts := make([]int, 9) // tenths of the delay, from the second on
 		const draws = 9000

@@ -52,7 +52,7 @@ func TestSleepWhileConnected(t *testing.T) {
 	for _, load := range []traffic{quiet, loads[0], loads[1], loads[3]} {
 		for _, d := range sleeps {
 			t.Run(fmt.Sprintf("%s/%v", load.name, d), func(t *testing.T) {
-				for phase := range 2 {
+				for phase := range unlessRaced(2, 1) {
 					onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
 						w := newWall(t)
 						_, c, sockets := b.laden(t, load, "moqt", Config{Backoff: Eager()})
