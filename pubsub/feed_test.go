@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/remoq/moq/moqerr"
@@ -123,28 +124,30 @@ func TestRequestReject(t *testing.T) {
 }
 
 func TestRequestAbandoned(t *testing.T) {
-	o := NewOrigin()
-	h := attach(t, o, Route{Prefix: "p"})
-	ctx, cancel := context.WithCancel(testCtx(t))
-	one, two := ask(t, ctx, o, "p", SubscribeOptions{}), ask(t, ctx, o, "p", SubscribeOptions{})
-	q := nextRequest(t, h)
-	waitReaders(t, q, 2)
-	cancel()
-	require.ErrorIs(t, (<-one).err, context.Canceled)
-	require.ErrorIs(t, (<-two).err, context.Canceled)
-	requireClosed(t, q.Done(), "nobody wants it")
-	_, err := q.Accept(TrackInfo{})
-	require.ErrorIs(t, err, moqerr.ErrClosed)
-	require.Empty(t, h.tracks)
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		h := attach(t, o, Route{Prefix: "p"})
+		ctx, cancel := context.WithCancel(testCtx(t))
+		one, two := ask(t, ctx, o, "p", SubscribeOptions{}), ask(t, ctx, o, "p", SubscribeOptions{})
+		q := nextRequest(t, h)
+		waitReaders(t, q, 2)
+		cancel()
+		require.ErrorIs(t, (<-one).err, context.Canceled)
+		require.ErrorIs(t, (<-two).err, context.Canceled)
+		requireClosed(t, q.Done(), "nobody wants it")
+		_, err := q.Accept(TrackInfo{})
+		require.ErrorIs(t, err, moqerr.ErrClosed)
+		require.Empty(t, h.tracks)
 
-	// One that nobody fetched leaves the queue too.
-	b, err := o.Lookup("p", 0)
-	require.NoError(t, err)
-	_, err = b.Subscribe(expired(), "t", SubscribeOptions{})
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Empty(t, h.feed.queue)
-	_, err = b.Subscribe(ctx, "t", SubscribeOptions{})
-	require.ErrorIs(t, err, context.Canceled)
+		// One that nobody fetched leaves the queue too.
+		b, err := o.Lookup("p", 0)
+		require.NoError(t, err)
+		_, err = b.Subscribe(expired(), "t", SubscribeOptions{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Empty(t, h.feed.queue)
+		_, err = b.Subscribe(ctx, "t", SubscribeOptions{})
+		require.ErrorIs(t, err, context.Canceled)
+	})
 }
 
 func TestRetraction(t *testing.T) {

@@ -119,31 +119,33 @@ func TestFollowPolled(t *testing.T) {
 // TestFollowCloseTakesTheRequestBack: nothing is left of what was asked for, before the
 // answer and after it, while nobody reads.
 func TestFollowCloseTakesTheRequestBack(t *testing.T) {
-	o := NewOrigin()
-	feed := answering(t, o)
-	f := o.Follow("b", "t", FollowOptions{})
-	_, err := f.NextGroup(expired())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	q, err := feed.Next(testCtx(t))
-	require.NoError(t, err)
-	require.NoError(t, f.Close())
-	select {
-	case <-q.Done():
-	default:
-		t.Fatal("the request is still open")
-	}
-	_, err = q.Accept(TrackInfo{})
-	require.ErrorIs(t, err, moqerr.ErrClosed)
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		feed := answering(t, o)
+		f := o.Follow("b", "t", FollowOptions{})
+		_, err := f.NextGroup(expired())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		q, err := feed.Next(testCtx(t))
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		select {
+		case <-q.Done():
+		default:
+			t.Fatal("the request is still open")
+		}
+		_, err = q.Accept(TrackInfo{})
+		require.ErrorIs(t, err, moqerr.ErrClosed)
 
-	f = o.Follow("b", "t", FollowOptions{})
-	_, err = f.NextGroup(expired())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	tp := accept(t, feed)
-	require.Equal(t, 1, tp.Demand().Readers)
-	require.NoError(t, f.Close())
-	require.Zero(t, tp.Demand().Readers)
-	_, err = f.NextGroup(testCtx(t))
-	require.ErrorIs(t, err, moqerr.ErrClosed)
+		f = o.Follow("b", "t", FollowOptions{})
+		_, err = f.NextGroup(expired())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		tp := accept(t, feed)
+		require.Equal(t, 1, tp.Demand().Readers)
+		require.NoError(t, f.Close())
+		require.Zero(t, tp.Demand().Readers)
+		_, err = f.NextGroup(testCtx(t))
+		require.ErrorIs(t, err, moqerr.ErrClosed)
+	})
 }
 
 // TestFollowCloseEndsTheSubscription: a Follower leaves no reader of the track behind.
@@ -160,17 +162,19 @@ func TestFollowCloseEndsTheSubscription(t *testing.T) {
 
 // TestFollowRefusedWhileNobodyReads: the next call hears of it, and asks again.
 func TestFollowRefusedWhileNobodyReads(t *testing.T) {
-	o := NewOrigin()
-	feed := answering(t, o)
-	f := follow(t, o, FollowOptions{})
-	_, err := f.NextGroup(expired())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	q, err := feed.Next(testCtx(t))
-	require.NoError(t, err)
-	q.Reject(nil)
-	_, err = f.NextGroup(testCtx(t))
-	require.ErrorIs(t, err, streamError(moqerr.StreamNotFound))
-	done := background(testCtx(t), f)
-	putGroup(t, accept(t, feed), 0, 0, 1)
-	require.NoError(t, <-done)
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		feed := answering(t, o)
+		f := follow(t, o, FollowOptions{})
+		_, err := f.NextGroup(expired())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		q, err := feed.Next(testCtx(t))
+		require.NoError(t, err)
+		q.Reject(nil)
+		_, err = f.NextGroup(testCtx(t))
+		require.ErrorIs(t, err, streamError(moqerr.StreamNotFound))
+		done := background(testCtx(t), f)
+		putGroup(t, accept(t, feed), 0, 0, 1)
+		require.NoError(t, <-done)
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/remoq/moq/moqerr"
@@ -198,16 +199,18 @@ func TestWriteBeforeAnnounceWarnsOnce(t *testing.T) {
 
 // What a peer said of its track is passed on as it is.
 func TestAcceptKeepsThePriority(t *testing.T) {
-	o := NewOrigin()
-	feed := answering(t, o)
-	f := follow(t, o, FollowOptions{})
-	_, err := f.NextGroup(expired())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Equal(t, TrackInfo{Priority: 0, MaxAge: DefaultMaxAge, Timescale: 1000}, accept(t, feed).Info())
-	b, err := o.Lookup("b", 0)
-	require.NoError(t, err)
-	info, err := b.TrackInfo(testCtx(t), "t")
-	require.NoError(t, err)
-	require.Zero(t, info.Priority)
-	require.Equal(t, uint8(DefaultPriority), newTestTrack(t, NewOrigin(), 0).Info().Priority, "made here")
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		feed := answering(t, o)
+		f := follow(t, o, FollowOptions{})
+		_, err := f.NextGroup(expired())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, TrackInfo{Priority: 0, MaxAge: DefaultMaxAge, Timescale: 1000}, accept(t, feed).Info())
+		b, err := o.Lookup("b", 0)
+		require.NoError(t, err)
+		info, err := b.TrackInfo(testCtx(t), "t")
+		require.NoError(t, err)
+		require.Zero(t, info.Priority)
+		require.Equal(t, uint8(DefaultPriority), newTestTrack(t, NewOrigin(), 0).Info().Priority, "made here")
+	})
 }
