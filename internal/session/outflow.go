@@ -10,9 +10,10 @@ import (
 const (
 	// maxUnsent bounds the bytes of small groups that the carrier has taken and not sent;
 	// the most urgent subscriptions have as much again, so that others cannot hold them up.
-	maxUnsent = 256 << 10
-	// smallGroup is what a small group takes on the wire besides its frames, at least.
-	smallGroup = 16
+	maxUnsent = 128 << 10
+	// smallGroup is what a small group takes on the wire besides its bytes, at least: the
+	// head of a STREAM frame. More would be a debt that nothing pays off.
+	smallGroup = 2
 	// A group that there is no room for waits so long at first, and at most, until it looks
 	// again: the carrier does not tell when it has sent something.
 	minRoomWait = time.Millisecond

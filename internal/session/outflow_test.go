@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,4 +80,31 @@ func TestOutflow(t *testing.T) {
 	sent = 10 * maxUnsent
 	require.NoError(t, o.await(ended, false))
 	require.Zero(t, o.taken.Load(), "and not less")
+}
+
+// TestTinyGroupsLeaveNoDebt: what a small group counts is not more than what it takes on the
+// wire, however many share a packet, or a session would be held up more and more.
+func TestTinyGroupsLeaveNoDebt(t *testing.T) {
+	const count = 30_000
+	conf := &quic.Config{MaxIncomingStreams: 100, MaxIncomingUniStreams: 1 << 20}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{MaxAge: time.Hour})
+		p, s := b.against(Config{Publish: origin})
+		var came atomic.Int64
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		p.arrivals(ctx, func(wire.Group) { came.Add(1) })
+		p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: time.Hour}})
+		time.Sleep(time.Second)
+		for i := range count {
+			require.NoError(t, tr.WriteNow([]byte{1}))
+			if i%500 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		require.Equal(t, int64(count), came.Load())
+		require.Zero(t, s.outflow.settle(s.conn.Stats().BytesSent))
+	})
 }
