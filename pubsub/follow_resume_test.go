@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/remoq/moq/moqerr"
@@ -443,6 +444,44 @@ func TestResumeLastAmongBrokenGroups(t *testing.T) {
 		}
 		require.Equal(t, []uint64{1, 3, 4, 7, 8, 10, 11, 12, 13}, got)
 		require.Equal(t, uint64(4), f.State().LostGroups)
+	})
+}
+
+// TestResumeWithinWaitsForTheTime: a group whose first frame is under way is not taken for one
+// that is recent enough.
+func TestResumeWithinWaitsForTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pub, tp := source(t, time.Hour)
+		o := NewOrigin()
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{
+			Resume: ResumeLast, Within: 2500 * time.Millisecond, SubscribeOptions: SubscribeOptions{MaxAge: time.Hour},
+		})
+		defer f.Close()
+		wholeGroup(t, tp, 0, 1)
+		next(t, f, 0)
+		synctest.Wait()
+		link.cut(errLost)
+		wholeGroup(t, tp, 6, 1)
+		link = plug(t, pub, o)
+		got := make(chan *GroupConsumer)
+		go func() {
+			g, err := f.NextGroup(t.Context())
+			assert.NoError(t, err)
+			got <- g
+		}()
+		synctest.Wait()
+		for seq := range uint64(5) {
+			g, err := tp.CreateGroup(seq + 1)
+			require.NoError(t, err)
+			synctest.Wait()
+			fillGroup(t, g, 0, 1)
+			require.NoError(t, g.Close())
+		}
+		g := <-got
+		require.Equal(t, uint64(4), g.Sequence())
+		require.Equal(t, []Gap{{First: 1, Last: 3, Cause: errLost}}, g.Gaps())
+		link.cut(nil)
 	})
 }
 

@@ -75,6 +75,9 @@ func (f *Follower) step(ctx context.Context) error {
 		_ = sub.Close() // what is here may have been numbered by another publisher
 		f.lose(sub, errOvertaken)
 	case err == nil:
+		if f.cause != nil && f.within > 0 {
+			f.awaitFrame(ctx, c) // a session opens a group before its first frame is here
+		}
 		f.arrive(sub, c)
 	case f.isClosed():
 		return moqerr.ErrClosed
