@@ -198,11 +198,14 @@ func (p *publication) move(w *groupWriter, to place) {
 	}
 }
 
-// exit takes out a group whose writer is done, and moves up the newest of those that wait.
+// exit takes out a group whose writer is done, and moves up the newest of those that wait. The
+// carrier may still hold the group's end, a packet at most: nothing would cut it when it is too
+// old, so it waits for no others.
 func (p *publication) exit(w *groupWriter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.open, w.sequence)
+	p.move(w, inFront)
 	if w != p.front && w != p.next {
 		return
 	}

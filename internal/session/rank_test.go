@@ -62,6 +62,7 @@ func TestRanks(t *testing.T) {
 	require.Equal(t, []int8{3, 3, 2, 1}, urgencies(g0, g1, g3, g4), "the newest is next")
 	low.exit(low.open[3])
 	require.Equal(t, []int8{3, 2, 1}, urgencies(g0, g1, g4))
+	require.Equal(t, []int8{1, 1}, urgencies(g2, g3), "what is left of them is a packet at most")
 
 	small, smaller := new(fakeStream), new(fakeStream)
 	low.enter(5, small, nil)
@@ -195,6 +196,40 @@ func besideBulk(t *testing.T, b *bed, bulk, from, to uint8) (late []time.Duratio
 	require.Len(t, late, 30)
 	slices.Sort(late)
 	return late
+}
+
+// TestTheEndOfAGroupIsNotHeldBack: what the carrier has taken of an old group and not sent when
+// its writer is done, which Max Age cannot cut any more, does not wait until newer ones pause.
+func TestTheEndOfAGroupIsNotHeldBack(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, track := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+		p := slow(b, origin, 1_000_000, 50*time.Millisecond)
+		ctx, stop := context.WithCancel(t.Context())
+		t.Cleanup(stop)
+		p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: time.Second}})
+		arrived := make(chan uint64, 1000)
+		p.arrivals(ctx, func(m wire.Group) { arrived <- m.Sequence })
+		time.Sleep(500 * time.Millisecond)
+		old, err := track.AppendGroup()
+		require.NoError(t, err)
+		require.NoError(t, old.WriteFrame(pubsub.Frame{Payload: make([]byte, 300)}))
+		time.Sleep(100 * time.Millisecond)
+		for i := range 10 { // half a second of the link each
+			at := time.Duration(i) * 10 * time.Millisecond
+			require.NoError(t, track.WriteFrame(pubsub.Frame{Timestamp: at, Payload: make([]byte, 62_500)}))
+		}
+		time.Sleep(time.Second)
+		require.NoError(t, old.WriteFrame(pubsub.Frame{Payload: make([]byte, 300)}))
+		require.NoError(t, old.Close())
+		time.Sleep(500 * time.Millisecond)
+		var got []uint64
+		for len(arrived) > 0 {
+			got = append(got, <-arrived)
+		}
+		require.Contains(t, got, old.Sequence())
+		require.Less(t, len(got), 6, "the link is still busy")
+	})
 }
 
 // TestTheNewestGroupOvertakes: of groups that all wait for a slow link the newest come first.
