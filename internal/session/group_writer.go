@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -30,8 +31,10 @@ type groupWriter struct {
 	stream   transport.SendStream
 	group    *pubsub.GroupConsumer
 	sequence uint64
-	until    int // index behind the last frame that is wanted; 0: all
-	sent     int // bytes that the carrier has taken; the writer's own
+	until    int  // index behind the last frame that is wanted; 0: all
+	sent     int  // bytes that the carrier has taken; the writer's own
+	spot     bool // written on the spot: it does not wait
+	waits    bool // counted among the small groups that wait, from its start on
 
 	mu      sync.Mutex
 	writing bool
@@ -54,9 +57,9 @@ type buffer struct {
 	frames [batchFrames]pubsub.RawFrame
 }
 
-// send opens a stream for group and writes it: on the spot if it is complete and
-// small, else on a goroutine of its own, since a write may block. There may be no room for a
-// small one, or no credit for a stream, until it is too old.
+// send opens a stream for group and writes it: on the spot if it is complete and small and
+// the carrier has nothing else to send first, else on a goroutine of its own, since a write may
+// block. There may be no room for a small one, or no credit for a stream, until it is too old.
 func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) error {
 	err := p.awaitRoom(ctx, group)
 	var stream transport.SendStream
@@ -79,10 +82,10 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	if params.HasEnd && params.HasFrameEnd && params.End == header.Sequence {
 		until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
 	}
-	if group.Complete() && group.Size() < inlineBytes {
+	if group.Complete() && group.Size() < inlineBytes && p.urgent() && p.s.outflow.openSoon() {
 		p.enter(header.Sequence, stream, nil)
 		w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
-		w.stream, w.group, w.until, w.done, w.sent = stream, group, until, false, 0
+		w.stream, w.group, w.until, w.done, w.sent, w.spot = stream, group, until, false, 0, true
 		w.run(p, header)
 		w.stream, w.group = nil, nil
 		inlineWriters.Put(w)
@@ -91,23 +94,43 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	w := &groupWriter{stream: stream, group: group, sequence: header.Sequence, until: until}
 	p.enter(header.Sequence, stream, w)
 	p.writers.Add(1)
+	if w.waits = group.Complete() && group.Size() < inlineBytes; w.waits {
+		p.s.outflow.enter()
+	}
 	p.s.work.Go(func() {
 		defer p.writers.Done()
 		w.run(p, header)
 		p.exit(w)
+		if w.waits {
+			p.s.outflow.leave()
+		}
 	})
 	return nil
 }
 
-// awaitRoom waits until the carrier may take one more group, if this is a small one.
+// awaitRoom waits until one more group may wait for the carrier, if this is a small one.
 func (p *publication) awaitRoom(ctx context.Context, group *pubsub.GroupConsumer) error {
 	if group.Size() >= inlineBytes {
 		return nil // a part of it can only leave on the peer's credit
 	}
+	return p.s.outflow.await(ctx, p.urgent())
+}
+
+// urgent reports whether nothing goes before this subscription.
+func (p *publication) urgent() bool {
 	p.mu.Lock()
-	urgent := p.rank.first == urgencyFirst
-	p.mu.Unlock()
-	return p.s.outflow.await(ctx, urgent)
+	defer p.mu.Unlock()
+	return p.rank.first == urgencyFirst
+}
+
+// handsOver reports whether the carrier may be left with the end of a write: what it has of
+// such ends is about to leave, as long as nothing more urgent can hold it up.
+func (p *publication) handsOver() bool {
+	yes := p.urgent()
+	if yes {
+		yes, _ = p.s.outflow.open()
+	}
+	return yes
 }
 
 // run writes the group to its end. What ends it early resets the stream, and is this
@@ -120,9 +143,6 @@ func (w *groupWriter) run(p *publication, header wire.Group) {
 	w.mu.Unlock()
 	if timer != nil {
 		timer.Stop()
-	}
-	if w.sent < inlineBytes {
-		p.s.outflow.take(w.sent)
 	}
 	if err == nil {
 		err = w.stream.Close()
@@ -155,11 +175,9 @@ func (w *groupWriter) copy(p *publication, header wire.Group) error {
 				break // else the rest of a full batch would leave in a small write of its own
 			}
 		}
-		if e := w.write(b); e != nil {
+		if e := w.flush(p, buf, b); e != nil {
 			err = e
 		}
-		buf.bytes = b[:0]
-		buf.release()
 		if err != nil {
 			return unlessEOF(err)
 		}
@@ -212,9 +230,34 @@ func (b *buffer) release() {
 	}
 }
 
-// write blocks until the carrier has taken b. If the group is too old already it may
-// not be blocked for longer than staleGrace.
-func (w *groupWriter) write(b []byte) error {
+// flush writes b, the last of what is ready, with which the carrier may be left or not, and
+// gives buf back.
+func (w *groupWriter) flush(p *publication, buf *buffer, b []byte) error {
+	buf.bytes = b[:0]
+	switch {
+	case len(b) == 0 || w.spot || !w.waits && p.handsOver():
+		defer buf.release()
+		p.s.outflow.hand(len(b))
+		return w.write(b)
+	case w.sent+len(b) < inlineBytes:
+		b = bytes.Clone(b) // there may be many of these
+		buf.release()
+		if !w.waits {
+			p.s.outflow.enter()
+			defer p.s.outflow.leave()
+		}
+	default:
+		defer buf.release()
+	}
+	return w.writeBy(b, p.s.outflow.through)
+}
+
+// write blocks until the carrier has taken b, of which it keeps the end.
+func (w *groupWriter) write(b []byte) error { return w.writeBy(b, transport.SendStream.Write) }
+
+// writeBy writes b. If the group is too old already it may not be blocked for longer than
+// staleGrace.
+func (w *groupWriter) writeBy(b []byte, write func(transport.SendStream, []byte) (int, error)) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -224,7 +267,7 @@ func (w *groupWriter) write(b []byte) error {
 		w.timer.Reset(staleGrace)
 	}
 	w.mu.Unlock()
-	n, err := w.stream.Write(b)
+	n, err := write(w.stream, b)
 	w.sent += n
 	w.mu.Lock()
 	w.writing = false

@@ -2,13 +2,16 @@ package session
 
 import (
 	"context"
+	"io"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
 	"github.com/remoq/moq/pubsub"
 )
@@ -19,7 +22,7 @@ import (
 func TestSmallGroupsWithoutCredit(t *testing.T) {
 	for name, whole := range map[string]bool{"whole": true, "open": false} {
 		t.Run(name, func(t *testing.T) {
-			const count = 12_000
+			const count = 6000
 			conf := &quic.Config{
 				MaxIncomingStreams: 100, MaxIncomingUniStreams: 1 << 20, KeepAlivePeriod: 5 * time.Second,
 				InitialConnectionReceiveWindow: 16 << 10, MaxConnectionReceiveWindow: 16 << 10,
@@ -42,7 +45,7 @@ func TestSmallGroupsWithoutCredit(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 				grown := heap() - before
-				t.Logf("heap grew by %d KiB, %d KiB of groups are not sent", grown>>10, s.outflow.taken.Load()>>10)
+				t.Logf("heap grew by %d KiB, %d groups wait", grown>>10, s.outflow.waiting)
 				require.Less(t, grown, int64(floodBudget+quicNoise))
 
 				ctx, cancel := context.WithCancel(t.Context())
@@ -61,50 +64,136 @@ func TestSmallGroupsWithoutCredit(t *testing.T) {
 	}
 }
 
-// TestOutflow: what has left makes room, and the most urgent has some of its own.
-func TestOutflow(t *testing.T) {
-	sent := uint64(0)
-	o := outflow{sent: func() uint64 { return sent }}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	o.take(maxUnsent - smallGroup)
-	require.NoError(t, o.await(ended, false))
-	o.take(0)
-	require.ErrorIs(t, o.await(ended, false), context.Canceled)
-	require.NoError(t, o.await(ended, true))
-	o.take(maxUnsent)
-	require.ErrorIs(t, o.await(ended, true), context.Canceled)
-	sent = maxUnsent
-	require.NoError(t, o.await(ended, true))
-	require.ErrorIs(t, o.await(ended, false), context.Canceled)
-	sent = 10 * maxUnsent
-	require.NoError(t, o.await(ended, false))
-	require.Zero(t, o.taken.Load(), "and not less")
-}
-
-// TestTinyGroupsLeaveNoDebt: what a small group counts is not more than what it takes on the
-// wire, however many share a packet, or a session would be held up more and more.
-func TestTinyGroupsLeaveNoDebt(t *testing.T) {
-	const count = 30_000
-	conf := &quic.Config{MaxIncomingStreams: 100, MaxIncomingUniStreams: 1 << 20}
+// TestFewSmallGroupsWait: of those that nobody cuts so many get a stream, and not more.
+func TestFewSmallGroupsWait(t *testing.T) {
+	const count = 3 * maxWaiting
+	conf := &quic.Config{
+		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1 << 20, KeepAlivePeriod: 5 * time.Second,
+		InitialConnectionReceiveWindow: 16 << 10, MaxConnectionReceiveWindow: 16 << 10,
+	}
 	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
 		origin := pubsub.NewOrigin()
 		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{MaxAge: time.Hour})
 		p, s := b.against(Config{Publish: origin})
+		p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: time.Hour}})
+		time.Sleep(time.Second)
+		for range count {
+			require.NoError(t, tr.WriteNow(make([]byte, 200)))
+		}
+		time.Sleep(time.Second)
+		require.Equal(t, 2*maxWaiting, s.outflow.waiting)
 		var came atomic.Int64
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		p.arrivals(ctx, func(wire.Group) { came.Add(1) })
-		p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: time.Hour}})
-		time.Sleep(time.Second)
-		for i := range count {
-			require.NoError(t, tr.WriteNow([]byte{1}))
-			if i%500 == 0 {
-				time.Sleep(time.Millisecond)
-			}
-		}
 		time.Sleep(10 * time.Second)
 		require.Equal(t, int64(count), came.Load())
-		require.Zero(t, s.outflow.settle(s.conn.Stats().BytesSent))
+		require.Zero(t, s.outflow.waiting)
+	})
+}
+
+// TestOutflow: the carrier is left with a few ends of writes, and with more only once those
+// have left; with many where they leave at once.
+func TestOutflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outflow
+		through := func(d time.Duration, err error) {
+			_, e := o.through(&throughStream{write: func() error {
+				time.Sleep(d)
+				o.hand(100)
+				return err
+			}}, nil)
+			require.Equal(t, err, e)
+		}
+		open := func() bool {
+			yes, _ := o.open()
+			return yes
+		}
+		for range 2 {
+			for o.handed.Load()-o.left.Load() <= maxUnsent/2 {
+				require.True(t, open())
+				o.hand(1 << 20)
+			}
+			require.False(t, open(), "one finds out")
+			require.True(t, open(), "others need not")
+			for o.handed.Load()-o.left.Load() <= maxUnsent {
+				o.hand(1 << 20)
+			}
+			require.False(t, open(), "now they do")
+			through(0, io.ErrClosedPipe)
+			require.False(t, open(), "it has not left")
+			through(late/2, nil)
+			require.True(t, open())
+			require.Equal(t, int64(100), o.handed.Load()-o.left.Load(), "what was handed over meanwhile")
+		}
+		fill := func() {
+			for o.handed.Load()-o.left.Load() <= maxUnsent {
+				o.hand(1 << 20)
+			}
+			require.False(t, open())
+		}
+		fill()
+		go through(soon/2, nil)
+		require.True(t, o.openSoon())
+		fill()
+		go through(late+1, nil)
+		begun := time.Now()
+		require.False(t, o.openSoon())
+		require.Equal(t, soon, time.Since(begun))
+		require.False(t, o.openSoon())
+		require.Equal(t, soon, time.Since(begun), "it is known to be slow")
+		time.Sleep(late)
+		synctest.Wait()
+		require.True(t, open())
+		fill()
+		require.False(t, o.openSoon())
+		require.Equal(t, soon+late, time.Since(begun), "still")
+		through(0, nil)
+		fill()
+		go through(soon/2, nil)
+		require.True(t, o.openSoon(), "not any more")
+	})
+}
+
+// throughStream has a WriteThrough of its own.
+type throughStream struct {
+	transport.SendStream
+	write func() error
+}
+
+func (s *throughStream) WriteThrough([]byte) (int, error) { return 0, s.write() }
+
+// TestRoomForSmallGroups: so many may wait for the carrier, and as many more of the most
+// urgent subscriptions.
+func TestRoomForSmallGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outflow
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range maxWaiting - 1 {
+			o.enter()
+		}
+		require.NoError(t, o.await(ended, false))
+		o.enter()
+		require.ErrorIs(t, o.await(ended, false), context.Canceled)
+		require.NoError(t, o.await(ended, true))
+		for range maxWaiting {
+			o.enter()
+		}
+		require.ErrorIs(t, o.await(ended, true), context.Canceled)
+		got := make(chan error, 2)
+		for _, urgent := range []bool{true, false} {
+			go func() { got <- o.await(t.Context(), urgent) }()
+		}
+		synctest.Wait()
+		require.Empty(t, got)
+		o.leave()
+		synctest.Wait()
+		require.Len(t, got, 1, "the urgent one")
+		for range maxWaiting {
+			o.leave()
+		}
+		synctest.Wait()
+		require.Len(t, got, 2)
 	})
 }

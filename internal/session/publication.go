@@ -27,12 +27,9 @@ type publication struct {
 	gone   bool // the peer has unsubscribed
 	open   map[uint64]*groupWriter
 	rank   rank
-	front  *groupWriter         // of open: the one to be sent first
-	next   *groupWriter         // of open: the newest of the others
-	small  transport.SendStream // of the newest group that was written on the spot
-	unsent []uint64             // groups that were too old before anything of them was sent
-
-	smallest uint64 // the sequence of small
+	front  *groupWriter // of open: the one to be sent first
+	next   *groupWriter // of open: the newest of the others
+	unsent []uint64     // groups that were too old before anything of them was sent
 
 	ledger ledger // the publisher's goroutine only
 

@@ -152,7 +152,7 @@ func (p *publication) enter(sequence uint64, stream transport.SendStream, w *gro
 	defer p.mu.Unlock() // setting a priority only moves a queue's entry
 	switch {
 	case w == nil:
-		p.enterSmall(sequence, stream)
+		stream.SetPriority(p.rank.at(inFront))
 		return
 	case p.front == nil:
 		p.front = w
@@ -166,19 +166,6 @@ func (p *publication) enter(sequence uint64, stream transport.SendStream, w *gro
 	}
 	p.open[sequence] = w
 	p.move(w, p.placeOf(w))
-}
-
-// enterSmall puts a small group in front of the one before it. p.mu is held.
-func (p *publication) enterSmall(sequence uint64, stream transport.SendStream) {
-	if p.small != nil && p.smallest > sequence {
-		stream.SetPriority(p.rank.at(behind))
-		return
-	}
-	if p.small != nil {
-		p.small.SetPriority(p.rank.at(behind))
-	}
-	p.small, p.smallest = stream, sequence
-	stream.SetPriority(p.rank.at(inFront))
 }
 
 func (p *publication) placeOf(w *groupWriter) place {
@@ -237,8 +224,5 @@ func (p *publication) rerank(r rank) {
 	p.rank = r
 	for _, w := range p.open {
 		p.move(w, p.placeOf(w))
-	}
-	if p.small != nil {
-		p.small.SetPriority(r.at(inFront))
 	}
 }

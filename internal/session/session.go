@@ -123,7 +123,6 @@ func newSession(conn transport.Conn, cfg Config) *Session {
 		subs:      make(map[uint64]*subscription),
 		served:    make(map[uint64]struct{}),
 	}
-	s.outflow.sent = func() uint64 { return conn.Stats().BytesSent }
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

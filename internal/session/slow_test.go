@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"testing"
@@ -43,6 +44,22 @@ func tell(t *testing.T, c *pubsub.TrackConsumer, first time.Time, pace time.Dura
 		}
 		out.whole = append(out.whole, g.Sequence())
 		out.late = append(out.late, time.Since(first)-time.Duration(g.Sequence())*pace)
+	}
+}
+
+// requireAll checks that each of so many groups is accounted for, in order.
+func (told tale) requireAll(t *testing.T, count int) {
+	t.Helper()
+	seen := make(map[uint64]int)
+	for _, all := range [][]uint64{told.whole, told.cut, told.gone} {
+		for i, seq := range all {
+			require.True(t, i == 0 || all[i-1] < seq, "in order")
+			seen[seq]++
+		}
+	}
+	require.Len(t, seen, count, "every group is accounted for")
+	for seq, times := range seen {
+		require.Equal(t, 1, times, "group %d", seq)
 	}
 }
 
@@ -94,23 +111,52 @@ func TestSlowSubscriber(t *testing.T) {
 		require.Len(t, ofFast.whole, count)
 		require.Equal(t, latency, slices.Max(ofFast.late), "what a packet takes, and no more")
 
-		seen := make(map[uint64]int)
-		for _, all := range [][]uint64{ofSlow.whole, ofSlow.cut, ofSlow.gone} {
-			for i, seq := range all {
-				require.True(t, i == 0 || all[i-1] < seq, "in order")
-				seen[seq]++
-			}
-		}
-		require.Len(t, seen, count, "every group is accounted for")
-		for seq, times := range seen {
-			require.Equal(t, 1, times, "group %d", seq)
-		}
+		ofSlow.requireAll(t, count)
 		worst := slices.Max(ofSlow.late[:len(ofSlow.late)*9/10]) // at the end nothing newer comes, and there is time for all
 		t.Logf("%d whole, %d cut, %d gone, the latest %v late", len(ofSlow.whole), len(ofSlow.cut), len(ofSlow.gone), worst)
 		require.Contains(t, ofSlow.whole, uint64(count-1), "the newest is never lost")
 		require.Greater(t, len(ofSlow.whole), count*2/5, "the link carries half")
 		require.Less(t, worst, 1500*time.Millisecond)
 	})
+}
+
+// TestSlowSubscriberOfSmallGroups: groups of a packet each, which a carrier takes without being
+// asked twice, are cut by Max Age like others. They neither fill it nor wait in it for ever.
+func TestSlowSubscriberOfSmallGroups(t *testing.T) {
+	for _, size := range []int{300, 700, 1000, 1100} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			onVersions(t, func(t *testing.T, b *bed) {
+				const pace, count = 10 * time.Millisecond, 3000
+				origin, slow := pubsub.NewOrigin(), pubsub.NewOrigin()
+				_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{MaxAge: 10 * time.Second})
+				narrow, _ := b.sessions(Config{Subscribe: slow}, Config{Publish: origin})
+				b.narrow(narrow.conn, size*400, 100*time.Millisecond) // half of what is published
+				reader := subscribeTo(t, slow, "x", "t", pubsub.SubscribeOptions{MaxAge: time.Second})
+				time.Sleep(time.Second)
+				told, first := make(chan tale, 1), time.Now()
+				go func() { told <- tell(t, reader, first, pace) }()
+				for i := range count {
+					at := time.Duration(i) * pace
+					require.NoError(t, tr.WriteFrame(pubsub.Frame{Timestamp: at, Payload: make([]byte, size)}))
+					time.Sleep(pace)
+				}
+				time.Sleep(5 * time.Second)
+				require.NoError(t, tr.Close())
+				got := <-told
+				got.requireAll(t, count)
+				hole, last := time.Duration(0), uint64(0)
+				for _, seq := range got.whole {
+					hole, last = max(hole, time.Duration(seq-last)*pace), seq
+				}
+				worst := slices.Max(got.late[:len(got.late)*9/10])
+				t.Logf("%d whole, %d cut, the longest hole %v, the latest %v late", len(got.whole), len(got.cut), hole, worst)
+				require.Contains(t, got.whole, uint64(count-1), "the newest is never lost")
+				require.Greater(t, len(got.whole), count/4, "the link carries half, heads and all")
+				require.Less(t, hole, 2*time.Second)
+				require.Less(t, worst, 3*time.Second)
+			})
+		})
+	}
 }
 
 // TestDropNamesWhatIsTooOld: a peer that gives no credit for streams is told which groups it

@@ -19,7 +19,7 @@ const oneFrame = 1452
 // quicSender and quicReceiver are the halves of *quic.Stream, and the
 // unidirectional streams of quic-go.
 type quicSender interface {
-	Write(p []byte) (int, error)
+	WriteWithLimit(p []byte, limiter func(maxBytes int) int) (int, error)
 	Close() error
 	CancelWrite(code quic.StreamErrorCode)
 	SetPriority(urgency int8, incremental bool)
@@ -58,11 +58,18 @@ func (l *link) newStream(str *quic.Stream, header []byte) *stream {
 	}
 }
 
-func (s *sendStream) Write(p []byte) (int, error) {
+func (s *sendStream) Write(p []byte) (int, error) { return s.write(p, nil) }
+
+func (s *sendStream) WriteThrough(p []byte) (int, error) { return s.write(p, unlimited) }
+
+// unlimited limits nothing: of a write with a limit quic-go keeps no end to itself.
+func unlimited(n int) int { return n }
+
+func (s *sendStream) write(p []byte, limiter func(int) int) (int, error) {
 	if len(s.header) > 0 {
-		return s.writeFirst(p)
+		return s.writeFirst(p, limiter)
 	}
-	n, err := s.quic.Write(p)
+	n, err := s.quic.WriteWithLimit(p, limiter)
 	if err != nil {
 		err = s.link.streamError(err)
 	}
@@ -71,7 +78,7 @@ func (s *sendStream) Write(p []byte) (int, error) {
 
 // writeFirst puts the header and the first bytes into one Write, so that they share a
 // packet and a small message does not wait for the network.
-func (s *sendStream) writeFirst(p []byte) (int, error) {
+func (s *sendStream) writeFirst(p []byte, limiter func(int) int) (int, error) {
 	with := len(p)
 	if len(s.header)+with > oneFrame {
 		with = firstWrite
@@ -80,7 +87,7 @@ func (s *sendStream) writeFirst(p []byte) (int, error) {
 	b = append(b, s.header...)
 	b = append(b, p[:with]...)
 	s.header = nil
-	n, err := s.quic.Write(b)
+	n, err := s.quic.WriteWithLimit(b, limiter)
 	if err != nil {
 		return max(0, n-(len(b)-with)), s.link.streamError(err)
 	}
@@ -90,13 +97,13 @@ func (s *sendStream) writeFirst(p []byte) (int, error) {
 	if with == len(p) {
 		return with, nil
 	}
-	n, err = s.Write(p[with:])
+	n, err = s.write(p[with:], limiter)
 	return with + n, err
 }
 
 func (s *sendStream) Close() error {
 	if len(s.header) > 0 {
-		if _, err := s.writeFirst(nil); err != nil {
+		if _, err := s.writeFirst(nil, nil); err != nil {
 			return err
 		}
 	}

@@ -65,6 +65,9 @@ type SendStream interface {
 	// bytes at once. It fails with a *moqerr.StreamError after a reset or when the
 	// peer asked to stop, else with the connection's Err.
 	Write(p []byte) (int, error)
+	// WriteThrough is Write that blocks until the last byte of p is in a packet. The end of
+	// the stream then needs another one.
+	WriteThrough(p []byte) (int, error)
 	// Close ends the stream after what was written. It must not race Write.
 	Close() error
 	// Reset abandons the stream, also after Close: what the peer has not

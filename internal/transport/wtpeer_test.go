@@ -85,8 +85,9 @@ func (s wtSend) Write(b []byte) (int, error) {
 	n, err := s.SendStream.Write(b)
 	return n, wtError(err)
 }
-func (s wtSend) Reset(c moqerr.StreamCode) { s.CancelWrite(webtransport.StreamErrorCode(c)) }
-func (s wtSend) SetPriority(int8, bool)    {}
+func (s wtSend) WriteThrough(b []byte) (int, error) { return s.Write(b) }
+func (s wtSend) Reset(c moqerr.StreamCode)          { s.CancelWrite(webtransport.StreamErrorCode(c)) }
+func (s wtSend) SetPriority(int8, bool)             {}
 
 type wtReceive struct{ *webtransport.ReceiveStream }
 
@@ -107,6 +108,7 @@ func (s wtStream) Write(b []byte) (int, error) {
 	n, err := s.Stream.Write(b)
 	return n, wtError(err)
 }
-func (s wtStream) Reset(c moqerr.StreamCode) { s.CancelWrite(webtransport.StreamErrorCode(c)) }
-func (s wtStream) Stop(c moqerr.StreamCode)  { s.CancelRead(webtransport.StreamErrorCode(c)) }
-func (s wtStream) SetPriority(int8, bool)    {}
+func (s wtStream) WriteThrough(b []byte) (int, error) { return s.Write(b) }
+func (s wtStream) Reset(c moqerr.StreamCode)          { s.CancelWrite(webtransport.StreamErrorCode(c)) }
+func (s wtStream) Stop(c moqerr.StreamCode)           { s.CancelRead(webtransport.StreamErrorCode(c)) }
+func (s wtStream) SetPriority(int8, bool)             {}

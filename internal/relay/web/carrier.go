@@ -136,6 +136,12 @@ func (c *carrier) Stats() transport.Stats {
 	}
 }
 
+// How long WriteThrough waits at first, and at most, until it looks again.
+const (
+	minSentWait = time.Millisecond
+	maxSentWait = 100 * time.Millisecond
+)
+
 type stream struct {
 	sendStream
 	receiveStream
@@ -154,6 +160,29 @@ type sendStream struct {
 func (s *sendStream) Write(p []byte) (int, error) {
 	n, err := s.s.Write(p)
 	return n, s.c.streamError(err)
+}
+
+// WriteThrough waits until as much as p has left the connection since, of whatever kind:
+// webtransport-go does not tell when p has.
+func (s *sendStream) WriteThrough(p []byte) (int, error) {
+	before := s.c.conn.ConnectionStats().BytesSent
+	n, err := s.Write(p)
+	if err != nil {
+		return n, err
+	}
+	wait := minSentWait
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for s.c.conn.ConnectionStats().BytesSent-before < uint64(n) {
+		select {
+		case <-timer.C:
+		case <-s.s.Context().Done():
+			return n, s.c.streamError(context.Cause(s.s.Context()))
+		}
+		wait = min(2*wait, maxSentWait)
+		timer.Reset(wait)
+	}
+	return n, nil
 }
 
 func (s *sendStream) Close() error                 { return s.c.streamError(s.s.Close()) }
