@@ -82,7 +82,8 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	if params.HasEnd && params.HasFrameEnd && params.End == header.Sequence {
 		until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
 	}
-	if group.Complete() && group.Size() < inlineBytes && p.urgent() && p.s.outflow.openSoon() {
+	small := group.Complete() && group.Size() < inlineBytes
+	if small && p.urgent() && p.s.outflow.openSoon() {
 		p.enter(header.Sequence, stream, nil)
 		w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
 		w.stream, w.group, w.until, w.done, w.sent, w.spot = stream, group, until, false, 0, true
@@ -91,10 +92,10 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 		inlineWriters.Put(w)
 		return nil
 	}
-	w := &groupWriter{stream: stream, group: group, sequence: header.Sequence, until: until}
+	w := &groupWriter{stream: stream, group: group, sequence: header.Sequence, until: until, waits: small}
 	p.enter(header.Sequence, stream, w)
 	p.writers.Add(1)
-	if w.waits = group.Complete() && group.Size() < inlineBytes; w.waits {
+	if w.waits {
 		p.s.outflow.enter()
 	}
 	p.s.work.Go(func() {
