@@ -260,7 +260,12 @@ func (s *supervisor[S]) arm() {
 		s.timer.Stop()
 		return
 	}
-	s.timer.Reset(time.Until(next))
+	if wait := time.Until(next); wait > 0 {
+		s.timer.Reset(wait)
+		return
+	}
+	s.timer.Stop()
+	ring(s.alarm)
 }
 
 // earliest returns the earlier of two times, of which zero is never.

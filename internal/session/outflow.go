@@ -21,7 +21,7 @@ const (
 	// maxWaiting bounds the small groups that wait for the carrier, each with a stream and a
 	// goroutine; the most urgent subscriptions have as many again, so that others cannot hold
 	// them up.
-	maxWaiting = 1000
+	maxWaiting = 250
 )
 
 // outflow bounds what the carrier is left with. A write returns when all but a packet's worth

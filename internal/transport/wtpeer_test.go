@@ -109,7 +109,7 @@ func (s wtStream) Write(b []byte) (int, error) {
 	return n, wtError(err)
 }
 func (s wtStream) WriteThrough(b []byte) (int, error) { return s.Write(b) }
-func (s wtStream) Reset(c moqerr.StreamCode) { s.CancelWrite(webtransport.StreamErrorCode(c)) }
+func (s wtStream) Reset(c moqerr.StreamCode)          { s.CancelWrite(webtransport.StreamErrorCode(c)) }
 
 func (s wtStream) Stop(c moqerr.StreamCode) { s.CancelRead(webtransport.StreamErrorCode(c)) }
 func (s wtStream) SetPriority(int8, bool)   {}
