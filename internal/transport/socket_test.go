@@ -123,7 +123,9 @@ func TestAWrapperOfAUDPSocketKeepsItsMethods(t *testing.T) {
 	require.True(t, oob)
 	server.talk(t, dialOn(t, s, server.addr()))
 	require.NotZero(t, e.reads.Load())
-	require.Equal(t, e.writes.Load(), inner.writes.Load())
+	heard := e.writes.Load() // the connection lives: another may be under way
+	require.GreaterOrEqual(t, inner.writes.Load(), heard, "none goes past it")
+	require.NotZero(t, heard)
 }
 
 // oneByte reads without a socket, and so without x/net's allocations for addresses.
