@@ -87,6 +87,8 @@ func cutReason(reason string) string {
 // connection with it.
 func (w *webTransport) watch() {
 	defer close(w.over)
+	// Whoever waits for a datagram hears of the end only through the stream's reading side.
+	defer w.connect.CancelRead(quic.StreamErrorCode(http3.ErrCodeNoError))
 	code, reason, err := readClose(w.connect)
 	closed := quic.ApplicationErrorCode(http3.ErrCodeNoError)
 	cause := &moqerr.SessionError{Code: code, Remote: true, Reason: w.target.redact(reason), Legacy: legacy(w.protocol)}
