@@ -15,7 +15,7 @@ const (
 	maxUnsent = 16 << 10
 	// soon is how long a group waits for that to leave where it does so soon, late how long it
 	// takes where it does not.
-	soon, late = 10 * time.Millisecond, 50 * time.Millisecond
+	soon, late = 30 * time.Millisecond, 50 * time.Millisecond
 	// restBytes is the most that the carrier keeps of one group after a write has returned.
 	restBytes = 1452
 	// maxWaiting bounds the small groups that wait for the carrier, each with a stream and a
