@@ -83,7 +83,7 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 		until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
 	}
 	small := group.Complete() && group.Size() < inlineBytes
-	if small && p.urgent() && p.s.outflow.openSoon() {
+	if small && p.urgent() && p.s.outflow.openSoon(&p.patience) {
 		p.enter(header.Sequence, stream, nil)
 		w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
 		w.stream, w.group, w.until, w.done, w.sent, w.spot = stream, group, until, false, 0, true

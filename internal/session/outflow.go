@@ -15,7 +15,7 @@ const (
 	maxUnsent = 16 << 10
 	// soon is how long a group waits for that to leave where it does so soon, late how long it
 	// takes where it does not.
-	soon, late = 30 * time.Millisecond, 50 * time.Millisecond
+	soon, late = 90 * time.Millisecond, 100 * time.Millisecond
 	// restBytes is the most that the carrier keeps of one group after a write has returned.
 	restBytes = 1452
 	// maxWaiting bounds the small groups that wait for the carrier, each with a stream and a
@@ -47,7 +47,7 @@ type outflow struct {
 // ask again.
 func (o *outflow) open() (yes bool, proof <-chan struct{}) {
 	unsent := o.handed.Load() - o.left.Load()
-	if unsent <= maxUnsent/2 {
+	if unsent <= maxUnsent*3/4 {
 		return true, nil
 	}
 	o.mu.Lock()
@@ -59,18 +59,23 @@ func (o *outflow) open() (yes bool, proof <-chan struct{}) {
 	return unsent <= maxUnsent, o.proof
 }
 
-// openSoon is open that waits for the proof where that has come soon so far.
-func (o *outflow) openSoon() bool {
+// openSoon is open that waits for the proof where that has come soon so far. It keeps its
+// timer with the caller, whose waits may be many.
+func (o *outflow) openSoon(timer **time.Timer) bool {
 	yes, proof := o.open()
 	if yes || proof == nil || o.slow.Load() {
 		return yes
 	}
-	timer := time.NewTimer(soon)
-	defer timer.Stop()
+	if *timer == nil {
+		*timer = time.NewTimer(soon)
+	} else {
+		(*timer).Reset(soon)
+	}
 	select {
 	case <-proof:
+		(*timer).Stop()
 		yes, _ = o.open()
-	case <-timer.C:
+	case <-(*timer).C:
 		o.slow.Store(true)
 	}
 	return yes

@@ -112,12 +112,13 @@ func TestOutflow(t *testing.T) {
 			}}, nil)
 			require.Equal(t, err, e)
 		}
+		var timer *time.Timer
 		open := func() bool {
 			yes, _ := o.open()
 			return yes
 		}
 		for range 2 {
-			for o.handed.Load()-o.left.Load() <= maxUnsent/2 {
+			for o.handed.Load()-o.left.Load() <= maxUnsent*3/4 {
 				require.True(t, open())
 				o.hand(1 << 20)
 			}
@@ -141,24 +142,24 @@ func TestOutflow(t *testing.T) {
 		}
 		fill()
 		go through(soon/2, nil)
-		require.True(t, o.openSoon())
+		require.True(t, o.openSoon(&timer))
 		fill()
 		go through(late+1, nil)
 		begun := time.Now()
-		require.False(t, o.openSoon())
+		require.False(t, o.openSoon(&timer))
 		require.Equal(t, soon, time.Since(begun))
-		require.False(t, o.openSoon())
+		require.False(t, o.openSoon(&timer))
 		require.Equal(t, soon, time.Since(begun), "it is known to be slow")
 		time.Sleep(late)
 		synctest.Wait()
 		require.True(t, open())
 		fill()
-		require.False(t, o.openSoon())
+		require.False(t, o.openSoon(&timer))
 		require.Equal(t, soon+late, time.Since(begun), "still")
 		through(0, nil)
 		fill()
 		go through(soon/2, nil)
-		require.True(t, o.openSoon(), "not any more")
+		require.True(t, o.openSoon(&timer), "not any more")
 	})
 }
 

@@ -31,7 +31,8 @@ type publication struct {
 	next   *groupWriter // of open: the newest of the others
 	unsent []uint64     // groups that were too old before anything of them was sent
 
-	ledger ledger // the publisher's goroutine only
+	ledger   ledger      // the publisher's goroutine only
+	patience *time.Timer // of openSoon, likewise
 
 	writers sync.WaitGroup
 }
