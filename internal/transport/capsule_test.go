@@ -121,12 +121,23 @@ func TestEndOfTheCONNECTStream(t *testing.T) {
 				d := n.dialer(s.cert)
 				conn, err := d.Dial(t.Context(), s.target("https"), Trial{})
 				require.NoError(t, err)
+				heard := make(chan error, 1)
+				go func() {
+					_, err := conn.ReceiveDatagram(t.Context())
+					heard <- err
+				}()
 				select {
 				case <-conn.Done():
 				case <-time.After(time.Second):
 					t.Fatal("the session did not end")
 				}
 				require.Equal(t, error(c.want), conn.Err())
+				select {
+				case err := <-heard:
+					require.Equal(t, error(c.want), err)
+				case <-time.After(time.Second):
+					t.Fatal("whoever waits for a datagram does not hear of it")
+				}
 				require.NoError(t, conn.Close(9, ""))
 			})
 		})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"github.com/stretchr/testify/require"
 
@@ -164,15 +165,32 @@ func TestClosedInsteadOfAnAnswer(t *testing.T) {
 }
 
 func TestCONNECTReset(t *testing.T) {
-	bubble(t, func(t *testing.T, n *network) {
-		s := n.serve(serverOptions{handler: func(http.ResponseWriter, *http.Request) {
-			panic(http.ErrAbortHandler) // taking the stream over would answer 200 first
-		}})
-		_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
-		var h3 *http3.Error
-		require.ErrorAs(t, err, &h3)
-		require.Equal(t, http3.ErrCodeInternalError, h3.ErrorCode)
-	})
+	aborted := serverOptions{handler: func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler) // taking the stream over would answer 200 first
+	}}
+	rejected := serverOptions{bare: func(c *quic.Conn) { // webtransport-go has no way to do it
+		control, err := c.OpenUniStream()
+		require.NoError(t, err)
+		settings := []byte{0x08, 1, 0x33, 1, 0xab, 0x60, 0x37, 0x42, 1} // extended CONNECT, datagrams, WebTransport
+		_, err = control.Write(append([]byte{0, 4, byte(len(settings))}, settings...))
+		require.NoError(t, err)
+		str, err := c.AcceptStream(c.Context())
+		require.NoError(t, err)
+		str.CancelWrite(quic.StreamErrorCode(http3.ErrCodeRequestRejected))
+		str.CancelRead(quic.StreamErrorCode(http3.ErrCodeRequestRejected))
+		<-c.Context().Done()
+	}}
+	for code, o := range map[http3.ErrCode]serverOptions{
+		http3.ErrCodeInternalError: aborted, http3.ErrCodeRequestRejected: rejected,
+	} {
+		bubble(t, func(t *testing.T, n *network) {
+			s := n.serve(o)
+			_, err := n.dialer(s.cert).Dial(t.Context(), s.target("https"), Trial{})
+			var h3 *http3.Error
+			require.ErrorAs(t, err, &h3)
+			require.Equal(t, code, h3.ErrorCode)
+		})
+	}
 }
 
 func TestProtocolsMustBeASCII(t *testing.T) {

@@ -45,11 +45,9 @@ func TestAKilledServerIsAHintAndNotTheEnd(t *testing.T) {
 
 			addr := server.addr()
 			server.kill()
-			start := time.Now()
 			require.NoError(t, conn.SendDatagram([]byte("anybody?")))
 			hint := await(t, e.hints, "hint")
 			require.ErrorIs(t, hint, syscall.ECONNREFUSED)
-			require.Less(t, time.Since(start), time.Second)
 			require.NoError(t, conn.Context().Err(), "a hint may be forged")
 
 			again := listen(t, r.server, addr.String())
