@@ -22,8 +22,6 @@ const (
 	batchFrames = 128
 	// inlineBytes is what a fresh stream takes without blocking: one packet's worth.
 	inlineBytes = 1200
-	// staleGrace is how long a group that has become too old may still be blocked.
-	staleGrace = 100 * time.Millisecond
 )
 
 // groupWriter sends one group on one stream.
@@ -32,9 +30,13 @@ type groupWriter struct {
 	group    *pubsub.GroupConsumer
 	sequence uint64
 	until    int  // index behind the last frame that is wanted; 0: all
-	sent     int  // bytes that the carrier has taken; the writer's own
 	spot     bool // written on the spot: it does not wait
 	waits    bool // counted among the small groups that wait, from its start on
+
+	// The writer's own.
+	sent  int    // bytes that the carrier has taken
+	loose int    // of the last of these, so many may want for the peer's credit
+	rest  []byte // all of the group, if it could not be written on the spot
 
 	mu      sync.Mutex
 	writing bool
@@ -83,16 +85,15 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 		until = int(min(params.FrameEnd, wire.MaxGroupFrames)) + 1
 	}
 	small := group.Complete() && group.Size() < inlineBytes
+	var rest []byte
 	if small && p.urgent() && p.s.outflow.openSoon(&p.patience) {
-		p.enter(header.Sequence, stream, nil)
-		w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
-		w.stream, w.group, w.until, w.done, w.sent, w.spot = stream, group, until, false, 0, true
-		w.run(p, header)
-		w.stream, w.group = nil, nil
-		inlineWriters.Put(w)
-		return nil
+		if rest = p.sendAtOnce(stream, group, header, until); len(rest) == 0 {
+			return nil
+		}
 	}
-	w := &groupWriter{stream: stream, group: group, sequence: header.Sequence, until: until, waits: small}
+	w := &groupWriter{
+		stream: stream, group: group, sequence: header.Sequence, until: until, rest: rest, waits: small,
+	}
 	p.enter(header.Sequence, stream, w)
 	p.writers.Add(1)
 	if w.waits {
@@ -107,6 +108,19 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 		}
 	})
 	return nil
+}
+
+// sendAtOnce sends a small group without waiting for anything, and returns what the peer gives no
+// credit for: all of it or nothing.
+func (p *publication) sendAtOnce(stream transport.SendStream, group *pubsub.GroupConsumer, header wire.Group, until int) []byte {
+	p.enter(header.Sequence, stream, nil)
+	w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
+	*w = groupWriter{stream: stream, group: group, until: until, spot: true}
+	w.run(p, header)
+	rest := w.rest
+	*w = groupWriter{}
+	inlineWriters.Put(w)
+	return rest
 }
 
 // awaitRoom waits until one more group may wait for the carrier, if this is a small one.
@@ -137,7 +151,15 @@ func (p *publication) handsOver() bool {
 // run writes the group to its end. What ends it early resets the stream, and is this
 // group's affair alone.
 func (w *groupWriter) run(p *publication, header wire.Group) {
-	err := w.copy(p, header)
+	var err error
+	if len(w.rest) == 0 {
+		err = w.copy(p, header)
+	} else {
+		err = w.writeBy(w.rest, p.s.outflow.through)
+	}
+	if w.spot && len(w.rest) > 0 {
+		return
+	}
 	w.mu.Lock()
 	w.done = true
 	timer := w.timer
@@ -187,7 +209,7 @@ func (w *groupWriter) copy(p *publication, header wire.Group) error {
 
 // gather encodes the frames that are ready behind b. It writes what fills a batch, and
 // leaves the rest to the caller.
-func (w *groupWriter) gather(b []byte, buf *buffer, last *uint64) ([]byte, error) {
+func (w *groupWriter) gather(b []byte, buf *buffer, last *uint64) (_ []byte, err error) {
 	dst := buf.frames[:]
 	if w.until > 0 {
 		dst = dst[:min(len(dst), max(0, w.until-w.group.Index()))]
@@ -195,26 +217,32 @@ func (w *groupWriter) gather(b []byte, buf *buffer, last *uint64) ([]byte, error
 	if len(dst) == 0 {
 		return b, io.EOF
 	}
-	n, err := w.group.ReadRaw(context.Background(), dst) // there is one: it does not wait
+	n, end := w.group.ReadRaw(context.Background(), dst) // there is one: it does not wait
 	for _, frame := range dst[:n] {
 		b = wire.AppendFrameHeader(b, int64(frame.Ticks)-int64(*last), len(frame.Payload))
 		*last = frame.Ticks
 		if len(frame.Payload) < batchBytes {
 			b = append(b, frame.Payload...)
-		} else {
-			if err := errors.Join(w.write(b), w.write(frame.Payload)); err != nil {
-				return b[:0], err
+			if len(b) < batchBytes {
+				continue
 			}
-			b = b[:0]
+			b, err = w.writeMost(b, b)
+		} else if err = w.write(b); err == nil {
+			b, err = w.writeMost(b, frame.Payload)
 		}
-		if len(b) >= batchBytes {
-			if err := w.write(b); err != nil {
-				return b[:0], err
-			}
-			b = b[:0]
+		if err != nil {
+			return b[:0], err
 		}
 	}
-	return b, err
+	return b, end
+}
+
+// writeMost writes all of p but its last byte, which it puts in b instead: it goes out with
+// what comes behind it, or shows that the peer lets all leave that was written before.
+func (w *groupWriter) writeMost(b, p []byte) ([]byte, error) {
+	last := p[len(p)-1]
+	err := w.write(p[:len(p)-1])
+	return append(b[:0], last), err
 }
 
 func unlessEOF(err error) error {
@@ -231,30 +259,64 @@ func (b *buffer) release() {
 	}
 }
 
-// flush writes b, the last of what is ready, with which the carrier may be left or not, and
-// gives buf back.
+// flush writes b, the last of what is ready, and gives buf back. The carrier may be left with b
+// if it is sure to leave; if not, a group that is written on the spot keeps b for later.
 func (w *groupWriter) flush(p *publication, buf *buffer, b []byte) error {
 	buf.bytes = b[:0]
-	switch {
-	case len(b) == 0 || w.spot || !w.waits && p.handsOver():
-		defer buf.release()
-		p.s.outflow.hand(len(b))
-		return w.write(b)
-	case w.sent+len(b) < inlineBytes:
+	refused := false
+	if w.spot || !w.waits && p.handsOver() {
+		var err error
+		if b, err = w.handOver(p, b); err != nil {
+			buf.release()
+			return err
+		}
+		refused = len(b) > 0
+	}
+	small := w.sent+len(b) < inlineBytes
+	if small || refused {
 		b = bytes.Clone(b) // there may be many of these
 		buf.release()
-		if !w.waits {
-			p.s.outflow.enter()
-			defer p.s.outflow.leave()
-		}
-	default:
+	} else {
 		defer buf.release()
 	}
+	if w.spot {
+		w.rest = b
+		return nil
+	}
+	if len(b) > 0 && small && !w.waits {
+		p.s.outflow.enter()
+		defer p.s.outflow.leave()
+	}
+	w.loose = 0
 	return w.writeBy(b, p.s.outflow.through)
 }
 
+// handOver leaves the carrier with the end of b, and returns what the peer has given no credit
+// for: else it could make us hold the ends of any number of groups.
+func (w *groupWriter) handOver(p *publication, b []byte) (rest []byte, err error) {
+	if len(b) >= inlineBytes {
+		if err := w.write(b[:len(b)-1]); err != nil {
+			return nil, err
+		}
+		b = b[len(b)-1:]
+	}
+	p.s.outflow.hand(w.loose + len(b))
+	w.loose = 0
+	err = w.writeBy(b, func(stream transport.SendStream, b []byte) (int, error) {
+		yes, err := stream.TryWrite(b)
+		if !yes {
+			rest = b
+		}
+		return len(b) - len(rest), err
+	})
+	return rest, err
+}
+
 // write blocks until the carrier has taken b, of which it keeps the end.
-func (w *groupWriter) write(b []byte) error { return w.writeBy(b, transport.SendStream.Write) }
+func (w *groupWriter) write(b []byte) error {
+	w.loose += len(b)
+	return w.writeBy(b, transport.SendStream.Write)
+}
 
 // writeBy writes b. If the group is too old already it may not be blocked for longer than
 // staleGrace.
@@ -272,101 +334,7 @@ func (w *groupWriter) writeBy(b []byte, write func(transport.SendStream, []byte)
 	w.sent += n
 	w.mu.Lock()
 	w.writing = false
-	w.begun = w.begun || err == nil
+	w.begun = w.begun || err == nil && n > 0
 	w.mu.Unlock()
 	return err
-}
-
-// watch arms a timer for each group that is still being sent although a newer one
-// exists: it runs out when the group becomes too old for the peer, and resets the
-// stream if it is blocked then (§4.5, Max Age).
-func (p *publication) watch() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for sequence, w := range p.open {
-		in, older := p.track.StaleIn(sequence)
-		if !older {
-			continue
-		}
-		w.arm(in, func() { p.expire(sequence, w) })
-	}
-}
-
-func (w *groupWriter) arm(in time.Duration, expire func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.done:
-	case w.timer == nil:
-		w.timer = time.AfterFunc(in, expire)
-	case in <= 0 && !w.stale: // evicted before its time
-		w.timer.Reset(0)
-	}
-}
-
-// expire runs when a group's time may be over: presentation time passes as frames
-// come, so it looks again. A group that waits for its publisher is left alone; one
-// that is blocked is reset.
-func (p *publication) expire(sequence uint64, w *groupWriter) {
-	in, older := p.track.StaleIn(sequence)
-	if older && w.overdue(in) {
-		w.stream.Reset(moqerr.StreamOld)
-		p.abandon(w)
-	}
-}
-
-// abandon notes a group of which the peer may not even know that there was one.
-func (p *publication) abandon(w *groupWriter) {
-	w.mu.Lock()
-	begun := w.begun
-	w.mu.Unlock()
-	if begun {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.unsent = append(p.unsent, w.sequence)
-}
-
-func (p *publication) takeUnsent() []uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	unsent := p.unsent
-	p.unsent = nil
-	return unsent
-}
-
-// overdue reports whether the group has been too old and blocked for staleGrace, and
-// arms the timer anew if that can still happen.
-func (w *groupWriter) overdue(in time.Duration) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.done:
-		return false
-	case in > 0:
-		w.timer.Reset(max(in, staleGrace))
-		return false
-	case w.stale:
-		return w.writing
-	}
-	w.stale = true
-	if w.writing {
-		w.timer.Reset(staleGrace)
-	}
-	return false
-}
-
-// resetAll cuts every group that is still being sent.
-func (p *publication) resetAll(code moqerr.StreamCode) {
-	p.mu.Lock()
-	open := make([]*groupWriter, 0, len(p.open))
-	for _, w := range p.open {
-		open = append(open, w)
-	}
-	p.mu.Unlock()
-	for _, w := range open {
-		w.stream.Reset(code)
-		_ = w.group.Close() // ends its wait for frames
-	}
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -20,6 +21,7 @@ const oneFrame = 1452
 // unidirectional streams of quic-go.
 type quicSender interface {
 	WriteWithLimit(p []byte, limiter func(maxBytes int) int) (int, error)
+	TryWriteAll(p []byte) error
 	Close() error
 	CancelWrite(code quic.StreamErrorCode)
 	SetPriority(urgency int8, incremental bool)
@@ -99,6 +101,26 @@ func (s *sendStream) writeFirst(p []byte, limiter func(int) int) (int, error) {
 	}
 	n, err = s.write(p[with:], limiter)
 	return with + n, err
+}
+
+func (s *sendStream) TryWrite(p []byte) (bool, error) {
+	first := len(s.header) > 0
+	if first {
+		b := make([]byte, 0, len(s.header)+len(p))
+		p = append(append(b, s.header...), p...)
+	}
+	err := s.quic.TryWriteAll(p)
+	if errors.Is(err, quic.ErrWouldBlock) {
+		return false, nil
+	}
+	if err != nil {
+		return false, s.link.streamError(err)
+	}
+	if first {
+		s.header = nil
+		s.quic.SetReliableBoundary()
+	}
+	return true, nil
 }
 
 func (s *sendStream) Close() error {

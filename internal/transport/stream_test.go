@@ -2,10 +2,10 @@ package transport
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -118,6 +118,44 @@ func TestResetAndStopCarryCodes(t *testing.T) {
 	})
 }
 
+// TryWrite takes what the peer has given credit for, together with what was written before, and
+// nothing else.
+func TestTryWrite(t *testing.T) {
+	onAll(t, func(t *testing.T, n *network, scheme string) {
+		const window = 2000
+		ctx := testContext(t)
+		config := quicConfig()
+		config.InitialStreamReceiveWindow, config.MaxStreamReceiveWindow = window, window
+		ours, theirs, _ := n.pair(scheme, serverOptions{quic: config})
+		try := func(s SendStream, size int) bool {
+			ok, err := s.TryWrite(make([]byte, size))
+			require.NoError(t, err)
+			return ok
+		}
+		for _, written := range []int{0, 700} {
+			s, err := ours.OpenUniStream(ctx)
+			require.NoError(t, err)
+			if written > 0 {
+				_, err = s.Write(make([]byte, written))
+				require.NoError(t, err)
+			}
+			require.True(t, try(s, 1000))
+			require.False(t, try(s, window), "no credit")
+			require.True(t, try(s, 200))
+			require.NoError(t, s.Close())
+			in, err := theirs.AcceptUniStream(ctx)
+			require.NoError(t, err)
+			require.Len(t, readAll(t, in), written+1200)
+		}
+		s, err := ours.OpenUniStream(ctx)
+		require.NoError(t, err)
+		s.Reset(moqerr.StreamOld)
+		ok, err := s.TryWrite([]byte("x"))
+		require.False(t, ok)
+		require.Equal(t, &moqerr.StreamError{Code: moqerr.StreamOld}, err)
+	})
+}
+
 func TestCloseAfterReset(t *testing.T) {
 	onAll(t, func(t *testing.T, n *network, scheme string) {
 		ours, _, _ := n.pair(scheme, serverOptions{})
@@ -175,23 +213,34 @@ func TestStreamsWaitForCredit(t *testing.T) {
 		config := quicConfig()
 		config.MaxIncomingUniStreams = 5
 		ours, theirs, _ := n.pair(scheme, serverOptions{quic: config})
-		var last SendStream
-		blocked := false
-		for range 6 {
-			short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-			s, err := ours.OpenUniStream(short)
-			cancel()
-			if err != nil {
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				blocked = true
-				break
+		const count = 10
+		opened := make(chan SendStream, count)
+		failed := make(chan error, 1)
+		go func() {
+			for range count {
+				s, err := ours.OpenUniStream(ctx)
+				if err != nil {
+					failed <- err
+					return
+				}
+				opened <- s
 			}
-			_, err = s.Write([]byte("x"))
-			require.NoError(t, err)
-			last = s
+		}()
+		finish := func() {
+			select {
+			case s := <-opened:
+				_, err := s.Write([]byte("x"))
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+			case err := <-failed:
+				require.NoError(t, err)
+			}
 		}
-		require.True(t, blocked)
-		require.NoError(t, last.Close())
+		finish()
+		if n.sim != nil {
+			synctest.Wait()
+			require.Less(t, int64(len(opened)), config.MaxIncomingUniStreams, "the others wait for credit")
+		}
 		go func() {
 			for {
 				in, err := theirs.AcceptUniStream(ctx)
@@ -201,8 +250,9 @@ func TestStreamsWaitForCredit(t *testing.T) {
 				go func() { _, _ = io.Copy(io.Discard, in) }()
 			}
 		}()
-		_, err := ours.OpenUniStream(ctx)
-		require.NoError(t, err)
+		for range count - 1 {
+			finish()
+		}
 		require.NoError(t, ours.Close(0, ""))
 	})
 }

@@ -68,6 +68,10 @@ type SendStream interface {
 	// WriteThrough is Write that blocks until the last byte of p is in a packet. The end of
 	// the stream then needs another one.
 	WriteThrough(p []byte) (int, error)
+	// TryWrite takes p, and what was written before, if the peer has given credit for all of
+	// it, so that it will leave without another word of the peer's. Else it takes nothing,
+	// and returns false. It does not block. p is not longer than a packet.
+	TryWrite(p []byte) (bool, error)
 	// Close ends the stream after what was written. It must not race Write.
 	Close() error
 	// Reset abandons the stream, also after Close: what the peer has not

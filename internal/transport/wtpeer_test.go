@@ -86,8 +86,13 @@ func (s wtSend) Write(b []byte) (int, error) {
 	return n, wtError(err)
 }
 func (s wtSend) WriteThrough(b []byte) (int, error) { return s.Write(b) }
-func (s wtSend) Reset(c moqerr.StreamCode)          { s.CancelWrite(webtransport.StreamErrorCode(c)) }
-func (s wtSend) SetPriority(int8, bool)             {}
+func (s wtSend) TryWrite(b []byte) (bool, error) {
+	_, err := s.Write(b)
+	return err == nil, err
+}
+
+func (s wtSend) Reset(c moqerr.StreamCode) { s.CancelWrite(webtransport.StreamErrorCode(c)) }
+func (s wtSend) SetPriority(int8, bool)    {}
 
 type wtReceive struct{ *webtransport.ReceiveStream }
 
@@ -109,7 +114,12 @@ func (s wtStream) Write(b []byte) (int, error) {
 	return n, wtError(err)
 }
 func (s wtStream) WriteThrough(b []byte) (int, error) { return s.Write(b) }
-func (s wtStream) Reset(c moqerr.StreamCode)          { s.CancelWrite(webtransport.StreamErrorCode(c)) }
+func (s wtStream) TryWrite(b []byte) (bool, error) {
+	_, err := s.Write(b)
+	return err == nil, err
+}
+
+func (s wtStream) Reset(c moqerr.StreamCode) { s.CancelWrite(webtransport.StreamErrorCode(c)) }
 
 func (s wtStream) Stop(c moqerr.StreamCode) { s.CancelRead(webtransport.StreamErrorCode(c)) }
 func (s wtStream) SetPriority(int8, bool)   {}

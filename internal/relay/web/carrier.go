@@ -185,6 +185,13 @@ func (s *sendStream) WriteThrough(p []byte) (int, error) {
 	return n, nil
 }
 
+// TryWrite leaves p with the carrier whatever the peer's credit is: webtransport-go does not
+// tell.
+func (s *sendStream) TryWrite(p []byte) (bool, error) {
+	_, err := s.Write(p)
+	return err == nil, err
+}
+
 func (s *sendStream) Close() error                 { return s.c.streamError(s.s.Close()) }
 func (s *sendStream) Reset(code moqerr.StreamCode) { s.s.CancelWrite(streamCode(code)) }
 func (s *sendStream) SetPriority(int8, bool)       {} // webtransport-go has no way to say it
