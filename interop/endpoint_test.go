@@ -117,7 +117,7 @@ func (r *PythonReader) Subscribe(t *testing.T) string {
 		r.Python = r.connect(readerArgs()...)
 	}
 	r.AwaitNamed(t, 20*time.Second, "subscribed")
-	e := r.AwaitNamed(t, time.Second, "unknown")
+	e := r.AwaitNamed(t, 10*time.Second, "unknown")
 	require.NotNil(t, e.Error, "a track that nobody makes was found")
 	require.NotNil(t, e.Error.Code, "no stream error but %v", e.Error)
 	return fmt.Sprintf("%s 0x%x", e.Error.Type, *e.Error.Code)

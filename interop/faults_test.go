@@ -84,7 +84,7 @@ func TestFaults(t *testing.T) {
 // ended checks why a session ended.
 func (f Fault) ended(t *testing.T, session *moq.Session) {
 	t.Helper()
-	await(t, session.Closed(), time.Second, "the old session still lives")
+	await(t, session.Closed(), 5*time.Second, "the old session still lives")
 	if f.Code == silent {
 		require.ErrorIs(t, session.Err(), os.ErrDeadlineExceeded)
 		return
@@ -222,7 +222,7 @@ func (p *Pair) sessions(t *testing.T) []*moq.Session {
 	t.Helper()
 	var all []*moq.Session
 	for _, r := range []*moq.Reconnect{p.publisher, p.subscriber} {
-		session, err := r.Session(within(t, time.Second))
+		session, err := r.Session(within(t, 10*time.Second))
 		require.NoError(t, err)
 		all = append(all, session)
 	}

@@ -25,7 +25,7 @@ func TestProofPythonThroughRelay(t *testing.T) {
 				reader := startPythonClient(t, r, carrier, "subscribe", "--path", "a/b", "--unknown", "nope")
 				writer := startPythonClient(t, r, carrier, "publish", "--path", "a/b", "--frames", "20")
 				reader.AwaitNamed(t, 10*time.Second, "subscribed")
-				unknown := reader.AwaitNamed(t, time.Second, "unknown")
+				unknown := reader.AwaitNamed(t, 10*time.Second, "unknown")
 				require.NotNil(t, unknown.Error, "a track that nobody makes was found")
 				writer.Say(t, "go")
 				first := writer.AwaitNamed(t, 10*time.Second, "group").Group
@@ -103,6 +103,6 @@ func TestProofAuthServerIsAsked(t *testing.T) {
 	require.Equal(t, "jwt=good", asked[0].Query)
 
 	auth.SetDown(true)
-	_, err := peers.Get(within(t, time.Second), "http://"+r.Addr+"/announced")
+	_, err := peers.Get(within(t, 10*time.Second), "http://"+r.Addr+"/announced")
 	require.ErrorContains(t, err, fmt.Sprint("status ", http.StatusBadGateway))
 }

@@ -5,6 +5,7 @@ package interop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -49,7 +50,11 @@ func TestUpgrade(t *testing.T) {
 				client := newClient(t, o.hub, "publisher", moq.Config{Publish: out})
 				_, err = client.Connect(within(t, 10*time.Second), o.hub.URL(carrier))
 				require.NoError(t, err)
-				pause(t.Context(), 300*time.Millisecond) // the relay knows of both
+				last, err := out.CreateBroadcast(fmt.Sprint("announced-last-by-", process))
+				require.NoError(t, err)
+				require.NoError(t, last.Announce())
+				_, err = in.Broadcast(within(t, 10*time.Second), last.Path()) // so the relay knows of both
+				require.NoError(t, err)
 				if leave != nil {
 					require.NoError(t, leave())
 				} else {
