@@ -6,8 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remoq/moq/moqerr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/moqerr"
 )
 
 func arrivals(t testing.TB, c *TrackConsumer, n int) (seqs []uint64) {
@@ -233,4 +234,37 @@ func TestParkedGroupThatWasExpelled(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(2), g.Sequence())
 	requireNone(t, c.NextArrival)
+}
+
+// TestNewReaderAfterTheLatestWentAway: who wants the latest is told nothing of the past, although
+// the cache is empty.
+func TestNewReaderAfterTheLatestWentAway(t *testing.T) {
+	o := NewOrigin()
+	feed := o.FeedWith(NewBudget(256 << 10))
+	_, err := feed.Attach(Route{Prefix: "b", Hops: []uint64{9}})
+	require.NoError(t, err)
+	served := make(chan *TrackProducer, 1)
+	go func() {
+		q, err := feed.Next(bg)
+		if err != nil {
+			return
+		}
+		tp, _ := q.Accept(TrackInfo{Timescale: 1000})
+		served <- tp
+	}()
+	_ = subscribe(t, o, SubscribeOptions{})
+	tp := <-served
+	for seq := range uint64(4) {
+		putGroup(t, tp, seq, 0, 1)
+	}
+	g, err := tp.CreateGroup(4)
+	require.NoError(t, err)
+	err = g.WriteFrame(Frame{Payload: make([]byte, 300<<10)})
+	require.Error(t, err)
+	c := subscribe(t, o, SubscribeOptions{})
+	putGroup(t, tp, 5, time.Second, 1)
+	seq, gap := nextSeq(t, c)
+	require.EqualValues(t, 5, seq)
+	require.Nil(t, gap)
+	feed.Close(io.ErrUnexpectedEOF)
 }

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -193,4 +194,74 @@ func (s *outages) check(f *Follower) {
 		require.NotZero(t, f.State().LostGroups, "lost before the end: %v", missing)
 		require.Equal(t, label(outageGroups-1, outageFrames-1), missing[len(missing)-1], "only the end is told by the state alone")
 	}
+}
+
+// TestRetractedGoesOnAfterAReset: what runs goes on without an announcement, also if a group of it
+// is cut that nobody can be asked for.
+func TestRetractedGoesOnAfterAReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, FollowOptions{Resume: ResumeLast})
+		defer s.end()
+		s.link.feed.Close(nil) // retracted: the subscription goes on
+		s.open.Abort(moqerr.StreamOld)
+		_, err := s.g.NextFrame(testCtx(t))
+		var gap *moqerr.GapError
+		if !errors.As(err, &gap) {
+			t.Errorf("NextFrame: %v", err)
+		}
+		wholeGroup(t, s.tp, 2, 2)
+		g, err := s.f.NextGroup(testCtx(t))
+		require.NoError(t, err)
+		require.EqualValues(t, 2, g.Sequence())
+		require.Zero(t, s.f.State().Losses)
+	})
+}
+
+// TestRetractedWhileFilling: nor does what is missing end it.
+func TestRetractedWhileFilling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		l := connect(t, o, []uint64{9}, func(tp *TrackProducer) { part{1, 1, "."}.write(t, tp) })
+		f := follow(t, o, FollowOptions{Resume: ResumeLast})
+		nextSeq(t, f)
+		<-l.served
+		l.cut(errLost)
+		l = connect(t, o, []uint64{9}, func(tp *TrackProducer) { part{4, 1, "."}.write(t, tp) })
+		done := background(testCtx(t), f)
+		tp := <-l.served
+		l.feed.Close(nil)
+		require.NoError(t, <-done)
+		require.EqualValues(t, 1, f.State().Losses)
+		part{5, 1, "."}.write(t, tp)
+		seq, gap := nextSeq(t, f)
+		require.EqualValues(t, 5, seq)
+		require.Nil(t, gap)
+		time.Sleep(time.Second)
+		_ = f.Close()
+		l.cut(errLost)
+	})
+}
+
+// TestCloseUnblocksACutGroup: whoever waits for the rest of a group hears of its Close.
+func TestCloseUnblocksACutGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, FollowOptions{Resume: ResumeLast})
+		defer s.end()
+		s.link.cut(errLost)
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.g.NextFrame(testCtx(t))
+			done <- err
+		}()
+		synctest.Wait()
+		require.NoError(t, s.g.Close())
+		synctest.Wait()
+		select {
+		case err := <-done:
+			require.ErrorIs(t, err, moqerr.ErrClosed)
+		default:
+			t.Error("NextFrame goes on waiting after Close")
+			<-done
+		}
+	})
 }

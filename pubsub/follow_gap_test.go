@@ -4,8 +4,11 @@ import (
 	"io"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/moqerr"
 )
 
 // TestFollowGapsLeaveOutWhatCame: a loss around a whole group, and around frames that
@@ -192,5 +195,115 @@ func TestFollowGivesUpWhatARestartLeftBehind(t *testing.T) {
 		require.True(t, g.Gaps()[0].Restarted)
 		requireLost(t, cut, 1, errLost)
 		second.cut(nil)
+	})
+}
+
+// TestGapAboveTheEdge: losses one behind the other leave no group untold.
+func TestGapAboveTheEdge(t *testing.T) {
+	for _, resume := range []Resume{ResumeLive, ResumeLast} {
+		inBubble(t, label(uint64(resume), 0), func(t *testing.T) {
+			o := NewOrigin()
+			whole := func(tp *TrackProducer, seqs ...uint64) {
+				for _, seq := range seqs {
+					part{seq, 1, "."}.write(t, tp)
+				}
+			}
+			l := connect(t, o, []uint64{9}, func(tp *TrackProducer) { whole(tp, 5) })
+			f := follow(t, o, FollowOptions{Resume: resume})
+			nextSeq(t, f) // 5
+			tp := <-l.served
+			_ = tp
+			l.cut(errLost)
+			// The second session brings 10 only.
+			l = connect(t, o, []uint64{9}, func(tp *TrackProducer) { whole(tp, 6, 10) })
+			seq, _ := nextSeq(t, f)
+			require.EqualValues(t, 6, seq)
+			<-l.served
+			l.cut(errLost)
+			l = connect(t, o, []uint64{9}, func(tp *TrackProducer) { whole(tp, 7) })
+			seq, _ = nextSeq(t, f)
+			require.EqualValues(t, 7, seq)
+			tp = <-l.served
+			time.Sleep(2 * time.Second)
+			whole(tp, 8)
+			seq, _ = nextSeq(t, f)
+			require.EqualValues(t, 8, seq)
+			whole(tp, 12)
+			var told []Gap
+			var seqs []uint64
+			for len(seqs) == 0 || seqs[len(seqs)-1] < 12 {
+				g, err := f.NextGroup(testCtx(t))
+				require.NoError(t, err)
+				seqs = append(seqs, g.Sequence())
+				told = append(told, g.Gaps()...)
+			}
+			t.Log(seqs, told)
+			require.Equal(t, []uint64{10, 12}, seqs)
+			require.Len(t, told, 2)
+			require.EqualValues(t, 9, told[0].First)
+			require.EqualValues(t, 11, told[1].First)
+			_ = f.Close()
+			l.cut(errLost)
+		})
+	}
+}
+
+// TestRestartToldOnce: groups of a restarted publisher that are lost again are told as one restart
+// and one loss.
+func TestRestartToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		l := connect(t, o, []uint64{9}, func(tp *TrackProducer) { part{5, 1, "."}.write(t, tp) })
+		f := follow(t, o, FollowOptions{SubscribeOptions: SubscribeOptions{MaxAge: LiveOnly}})
+		nextSeq(t, f)
+		<-l.served
+		l.cut(errLost)
+		feed := o.Feed()
+		_, err := feed.Attach(Route{Prefix: "b", Hops: []uint64{10}})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		requireNone(t, f.NextGroup) // it asks
+		tp := accept(t, feed)
+		putGroup(t, tp, 0, 0, 1)
+		putGroup(t, tp, 2, 2*time.Second, 1)
+		putGroup(t, tp, 3, 3*time.Second, 1)
+		feed.Close(errLost)
+		seq, gap := nextSeq(t, f)
+		require.EqualValues(t, 2, seq)
+		require.Equal(t, &Gap{First: 6, Cause: errLost, Restarted: true}, gap)
+		seq, gap = nextSeq(t, f)
+		require.EqualValues(t, 3, seq)
+		require.Nil(t, gap)
+		l = connect(t, o, []uint64{10}, func(tp *TrackProducer) { part{7, 1, "."}.write(t, tp) })
+		seq, gap = nextSeq(t, f)
+		require.EqualValues(t, 7, seq)
+		require.Equal(t, &Gap{First: 4, Last: 6, Cause: errLost}, gap)
+		_ = f.Close()
+		l.cut(errLost)
+	})
+}
+
+// TestGapBeforeARestart: what was given up before a restart is told with it.
+func TestGapBeforeARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, FollowOptions{})
+		defer s.end()
+		s.open.Abort(moqerr.StreamCancelled)
+		_, err := s.g.NextFrame(testCtx(t))
+		var gap *moqerr.GapError
+		require.ErrorAs(t, err, &gap)
+		synctest.Wait()
+		s.link.cut(errLost)
+		pub, tp := source(t, time.Hour)
+		wholeGroup(t, tp, 0, 1)
+		link := plug(t, pub, s.o)
+		defer link.cut(nil)
+		g, err := s.f.NextGroup(testCtx(t))
+		require.NoError(t, err)
+		require.True(t, g.Gap().Restarted)
+		t.Logf("%+v", g.Gaps())
+		require.Len(t, g.Gaps(), 2)
+		require.Equal(t, gap.Gap, g.Gaps()[0])
+		require.EqualValues(t, 1, s.f.State().LostGroups)
 	})
 }

@@ -32,6 +32,7 @@ type openGroup struct {
 	fetched []*GroupConsumer // to be released with the group
 	err     *moqerr.GapError // why nothing more comes; nil: not known
 	left    bool             // the reader is done with it
+	stop    func()           // ends what the reader does as the one who moves the Follower on
 
 	timer *time.Timer // the reader's own
 }
@@ -113,12 +114,16 @@ func (o *openGroup) answered() bool {
 	return o.err != nil || len(o.copies) > 0 || o.left
 }
 
-// next moves the reader on to the next copy, if there is one.
+// next moves the reader on to the next copy, if there is one, and reports whether it should look
+// again. The copy that it has may have grown meanwhile, and the next one begin behind that.
 func (o *openGroup) next(c *GroupConsumer) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.copies) == 0 {
+	switch {
+	case len(o.copies) == 0:
 		return false
+	case c.Index() < c.g.ready():
+		return true
 	}
 	c.g = o.copies[0]
 	o.copies = o.copies[1:]
@@ -129,9 +134,12 @@ func (o *openGroup) next(c *GroupConsumer) bool {
 func (o *openGroup) leave() {
 	o.mu.Lock()
 	o.left = true
-	fetched := o.fetched
+	fetched, stop := o.fetched, o.stop
 	o.fetched = nil
 	o.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
 	for _, via := range fetched {
 		via.release()
 	}
@@ -158,7 +166,7 @@ func (o *openGroup) await(ctx context.Context, c *GroupConsumer) error {
 			o.leave()
 			return err
 		case err != nil:
-			if err := o.f.repair(ctx, o); err != nil {
+			if err := o.until(ctx, c, o.f.repair); err != nil {
 				return err
 			}
 		case asleep:
@@ -199,7 +207,27 @@ func (o *openGroup) doze(ctx context.Context, c *GroupConsumer) error {
 	case c.Index() < g.ready():
 		return nil // what is here goes before the end of ctx
 	case silent:
-		return o.f.wakeUp(ctx, o)
+		return o.until(ctx, c, o.f.wakeUp)
 	}
 	return err
+}
+
+// until lets the reader move the Follower on, which Close ends.
+func (o *openGroup) until(ctx context.Context, c *GroupConsumer, act func(context.Context, *openGroup) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	o.mu.Lock()
+	o.stop = cancel
+	left := o.left
+	o.mu.Unlock()
+	if left {
+		cancel()
+	}
+	if err := act(ctx, o); err != nil {
+		if c.closed.Load() {
+			return moqerr.ErrClosed
+		}
+		return err
+	}
+	return nil
 }

@@ -32,7 +32,7 @@ func (f *Follower) carried() spans {
 
 // behind is missing, datagrams at its beginning included.
 func (f *Follower) behind() (from, limit uint64) {
-	from = max(f.position.top, f.told)
+	from = max(f.position.top, f.told, f.skipped())
 	for _, o := range f.queue {
 		if !o.settled {
 			return from, o.sequence
@@ -43,6 +43,16 @@ func (f *Follower) behind() (from, limit uint64) {
 		return from, max(from, f.end)
 	}
 	return from, from
+}
+
+// skipped returns where an Update has skipped to: nobody wants what is missing below it.
+func (f *Follower) skipped() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.opts.Start == nil {
+		return 0
+	}
+	return *f.opts.Start
 }
 
 // bound returns the sequence below which the running subscription brings nothing more, which is
@@ -120,7 +130,9 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 			o.goOnWith(c.g, c)
 			return nil
 		case !f.final(err):
-			return f.unsure(ctx, err)
+			if gone, err := f.severed(ctx, err); !gone {
+				return f.unsure(ctx, err)
+			}
 		}
 	}
 	f.gaps = appendGap(f.gaps, o.giveUp(cause))
@@ -135,7 +147,11 @@ func (f *Follower) fill(ctx context.Context) error {
 	if f.filling && limit > f.horizon {
 		c, err := f.firstOf(ctx, max(from, f.horizon), limit)
 		if err != nil {
-			return f.unsure(ctx, err)
+			gone, err := f.severed(ctx, err)
+			if !gone {
+				return f.unsure(ctx, err)
+			}
+			f.filling = false
 		}
 		if c != nil {
 			limit = c.Sequence()
@@ -300,6 +316,24 @@ func (f *Follower) final(err error) bool {
 	}
 	f.vague++
 	return reset.Remote && f.vague > maxVague
+}
+
+// severed reports whether a fetch failed because the broadcast was retracted, while the
+// subscription runs on: nobody can be asked, but nothing else is lost. A retraction may also be
+// the first sign of a loss, which is waited for. Else it returns why that wait ended, or err.
+func (f *Follower) severed(ctx context.Context, err error) (bool, error) {
+	var reset *moqerr.StreamError
+	sub := f.subscribed()
+	if sub == nil || !errors.As(err, &reset) || reset.Remote || reset.Code != moqerr.StreamUnroutable {
+		return false, err
+	}
+	if _, found := f.origin.Lookup(f.path, 0); found == nil {
+		return false, err // another way: it goes on there
+	}
+	if over := sub.goesOn(ctx, math.MaxUint64, time.Now().Add(minPatience)); over != errTimer {
+		return false, over
+	}
+	return true, nil
 }
 
 // unsure deals with a fetch that failed without an answer: its caller may have left, else

@@ -529,3 +529,58 @@ func TestResumeWithinDoesNotWaitForFrames(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// TestStartIsOfTheOldNumbering: after a restart nothing is skipped for a Start that came before it.
+func TestStartIsOfTheOldNumbering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		pub, tp := source(t, time.Hour)
+		wholeGroup(t, tp, 1000, 1)
+		link := plug(t, pub, o)
+		f := o.Follow("b", "t", FollowOptions{Resume: ResumeLast, SubscribeOptions: SubscribeOptions{Start: ptr(1000)}})
+		defer f.Close()
+		next(t, f, 1000)
+		link.cut(errLost)
+		pub, tp = source(t, time.Hour) // another publisher, which begins at 0
+		wholeGroup(t, tp, 0, 1)
+		link = plug(t, pub, o)
+		g, err := f.NextGroup(testCtx(t))
+		require.NoError(t, err)
+		require.EqualValues(t, 0, g.Sequence())
+		require.True(t, g.Gap().Restarted)
+		link.cut(errLost)
+		wholeGroup(t, tp, 1, 1)
+		link = plug(t, pub, o)
+		g, err = f.NextGroup(testCtx(t))
+		asked, _ := link.log()
+		t.Log(*asked[0].Start)
+		_ = f.Close()
+		link.cut(nil)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, g.Sequence())
+	})
+}
+
+// TestUpdateSkipsAheadOfAHole: what a reader skips is not filled up.
+func TestUpdateSkipsAheadOfAHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, FollowOptions{Resume: ResumeLast})
+		defer s.end()
+		require.NoError(t, s.g.Close())
+		s.link.cut(errLost)
+		for seq := uint64(2); seq <= 10; seq++ {
+			wholeGroup(t, s.tp, seq, 1)
+		}
+		_, err := s.f.NextGroup(expired())
+		require.Error(t, err)
+		require.NoError(t, s.f.Update(SubscribeOptions{Start: ptr(8)}))
+		link := plug(t, s.pub, s.o)
+		defer link.cut(nil)
+		g, err := s.f.NextGroup(testCtx(t))
+		require.NoError(t, err)
+		asked, fetched := link.log()
+		t.Log(*asked[0].Start, fetched, g.Gaps())
+		require.EqualValues(t, 8, g.Sequence())
+		_ = s.f.Close()
+	})
+}

@@ -157,3 +157,23 @@ func TestFollowServedTrackIsNotRenewed(t *testing.T) {
 		require.Zero(t, f.State().Losses)
 	})
 }
+
+// TestFramesOfAnOlderGroup: they are a sign of life.
+func TestFramesOfAnOlderGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, FollowOptions{})
+		defer s.end()
+		next2, err := s.tp.CreateGroup(2)
+		require.NoError(t, err)
+		fillGroup(t, next2, 0, 1)
+		next(t, s.f, 2)
+		done := background(t.Context(), s.f)
+		for i := 2; i < 40; i++ {
+			time.Sleep(5 * time.Second)
+			fillGroup(t, s.open, i, i+1)
+		}
+		require.Zero(t, s.f.State().Losses)
+		_ = s.f.Close()
+		<-done
+	})
+}

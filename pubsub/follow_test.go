@@ -7,8 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remoq/moq/moqerr"
 	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/moqerr"
 )
 
 func TestFollowWaitsForTheBroadcast(t *testing.T) {
@@ -289,5 +290,28 @@ func TestFollowShortCallsGetThere(t *testing.T) {
 			require.Less(t, calls, 12)
 		}
 		require.Greater(t, calls, 3, "it was paced")
+	})
+}
+
+// TestFollowAfterTheLastSupervisor: it tries again what is published here.
+func TestFollowAfterTheLastSupervisor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		b := announced(t, o, "b")
+		tp, err := b.CreateTrack("t", TrackInfo{})
+		require.NoError(t, err)
+		o.Supervise()(errLost)
+		f := follow(t, o, FollowOptions{})
+		require.NoError(t, tp.WriteNow([]byte("a")))
+		nextSeq(t, f)
+		tp.Abort(moqerr.StreamInternal)
+		tp, err = b.CreateTrack("t", TrackInfo{})
+		require.NoError(t, err)
+		require.NoError(t, tp.WriteNow([]byte("b")))
+		_, err = f.NextGroup(testCtx(t))
+		t.Log(err)
+		time.Sleep(time.Minute)
+		seq, _ := nextSeq(t, f)
+		require.EqualValues(t, 1, seq)
 	})
 }

@@ -31,6 +31,9 @@ func (f *Follower) enter(ctx context.Context, c *GroupConsumer) error {
 	var rung chan struct{}
 	if c != nil {
 		rung = c.sleeper.ch
+		// Whoever has the turn may have looked for it before this one stood in line.
+		again := time.AfterFunc(minPatience, f.nudge)
+		defer again.Stop()
 	}
 	select {
 	case f.turn <- struct{}{}:
@@ -129,9 +132,9 @@ func (f *Follower) catchUp(seq uint64) {
 	}
 	if f.edge == math.MaxUint64 && time.Since(f.begun) >= minPatience {
 		f.edge = sub.highest()
-		if n := len(f.queue); n > 0 {
-			f.edge = max(f.edge, f.queue[n-1].sequence)
-		}
+	}
+	if n := len(f.queue); n > 0 && f.edge != math.MaxUint64 { // what is before it is not told yet
+		f.edge = max(f.edge, f.queue[n-1].sequence)
 	}
 	if seq >= f.edge {
 		f.cause, f.filling, f.edge = nil, false, math.MaxUint64
@@ -147,10 +150,17 @@ func (f *Follower) restart(o *openGroup) {
 		gap = &end
 	}
 	f.position = position{known: true, source: f.source, top: o.sequence}
-	f.gaps = []Gap{*gap}
-	f.brokenOff, f.cause, f.filling, f.foreign = nil, nil, false, false
+	f.gaps = slices.DeleteFunc(f.gaps, func(g Gap) bool { return g.First >= gap.First })
+	f.gaps = append(f.gaps, *gap)
+	if f.subscribed() != nil { // else it is lost again, which was not told yet
+		f.cause = nil
+	}
+	f.brokenOff, f.filling, f.foreign = nil, false, false
 	f.told, f.horizon, f.absent, f.edge = 0, 0, 0, math.MaxUint64
 	f.watch.seen, f.datagrams = progress{}, nil
+	f.mu.Lock()
+	f.opts.Start, f.opts.FirstFrame = nil, 0 // they were of the old numbering
+	f.mu.Unlock()
 }
 
 // overtaken reports whether another publisher has taken the place of the one that the running
@@ -171,7 +181,10 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 	if p.known && (f.foreign || p.restartedBy(f.source, fresh, seq)) {
 		f.abandon()
 		o := f.newOpenGroup(c)
-		o.settled, o.restarted = true, true
+		o.settled, o.restarted = true, !f.restarting()
+		if !o.restarted {
+			o.gaps = c.gaps
+		}
 		f.queue = append(f.queue, o)
 		f.foreign = true
 		return
@@ -198,6 +211,11 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 		o.settled, o.gaps = true, c.gaps
 	}
 	f.enqueue(o)
+}
+
+// restarting reports whether the first group of another numbering is queued.
+func (f *Follower) restarting() bool {
+	return slices.ContainsFunc(f.queue, func(o *openGroup) bool { return o.restarted })
 }
 
 // reconsider looks at the groups that were left of a subscription when it failed. What is
@@ -280,7 +298,10 @@ func (f *Follower) lose(sub *TrackConsumer, err error) {
 	if f.position.known {
 		f.cause, f.edge = err, math.MaxUint64
 	}
-	f.atEnd, f.foreign, f.filling, f.brokenOff = false, false, false, nil
+	f.atEnd, f.foreign, f.filling = false, false, false
+	if !f.restarting() {
+		f.brokenOff = nil
+	}
 	f.patience.Store(0)
 	f.fail()
 	// Another way to the same publisher, or the same one once more: no time is lost.

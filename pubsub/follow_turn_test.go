@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,5 +100,52 @@ func TestResetGroupIsFetched(t *testing.T) {
 		next(t, f, 3)
 		require.NoError(t, f.Close())
 		link.cut(nil)
+	})
+}
+
+// TestCopyThatGrew: a copy that grows while the next one comes is read to its end first.
+func TestCopyThatGrew(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	f := follow(t, o, FollowOptions{})
+	p := openAt(t, tp, 1, 0, 2)
+	g := next(t, f, 1)
+	readFrames(t, g, 0, 2)
+	// It looks: there is no frame more. Then one comes, and the next copy, which begins behind it.
+	putFrame(t, p, 0, 2)
+	tail := newGroup(tp.t)
+	tail.sequence = 1
+	tail.cutHead(g.open.frames())
+	_, err := tail.put(RawFrame{Payload: []byte(label(1, 3))}, copied)
+	require.NoError(t, err)
+	g.open.goOnWith(tail, nil)
+	g.open.next(g)
+	readFrames(t, g, 2, 2)
+}
+
+// TestNudgeBeforeTheQueue: who stands in line for the turn gets it, although the nudge came too early.
+func TestNudgeBeforeTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, FollowOptions{Stall: -1})
+		defer s.end()
+		ctx, cancel := context.WithTimeout(bg, time.Hour)
+		defer cancel()
+		done := background(ctx, s.f)
+		synctest.Wait()
+		// repair, step by step: the one who has the turn is faster.
+		s.f.nudge()
+		synctest.Wait()
+		s.open.Abort(moqerr.StreamCancelled)
+		begun := time.Now()
+		ctx2, cancel2 := context.WithTimeout(bg, time.Minute)
+		defer cancel2()
+		err := s.f.enter(ctx2, s.g)
+		t.Log(err, time.Since(begun))
+		if err == nil {
+			s.f.leave()
+		}
+		_ = s.f.Close()
+		<-done
+		require.NoError(t, err)
 	})
 }

@@ -68,6 +68,10 @@ func (f *Follower) pause(ctx context.Context) error {
 	timer := time.NewTimer(time.Until(f.retryAt))
 	defer timer.Stop()
 	for {
+		if !time.Now().Before(f.retryAt) { // also if the last supervisor has ended
+			f.retryAt = time.Time{}
+			return nil
+		}
 		a, err := f.cursor.next(ctx, timer.C)
 		if err != nil && err != errTimer {
 			return err

@@ -5,15 +5,25 @@ import (
 	"time"
 )
 
+// maxOpenWatched is how many of the latest groups are looked at.
+const maxOpenWatched = 64
+
 // progress is how far a track has come: up to which sequence, of a group or a datagram, and
-// to how many frames of its latest group.
+// to how many frames of its latest group, and of some older ones, which may still be open.
 type progress struct {
 	next   uint64
 	frames int
+	older  int
 }
 
 func (p progress) behind(o progress) bool {
-	return p.next < o.next || p.next == o.next && p.frames < o.frames
+	switch {
+	case p.next != o.next:
+		return p.next < o.next
+	case p.frames != o.frames:
+		return p.frames < o.frames
+	}
+	return p.older < o.older
 }
 
 // watchdog notices that nothing comes. Whether that is the publisher's silence or a
@@ -90,6 +100,9 @@ func (c *TrackConsumer) progress() progress {
 	p := progress{next: c.t.next}
 	if n := len(c.t.cache.groups); n > 0 {
 		p.frames = c.t.cache.groups[n-1].ready()
+		for _, g := range c.t.cache.groups[max(0, n-maxOpenWatched) : n-1] {
+			p.older += g.ready()
+		}
 	}
 	return p
 }

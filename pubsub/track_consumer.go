@@ -52,9 +52,12 @@ func (t *track) subscribe(o SubscribeOptions) (*TrackConsumer, bool) {
 		return nil, false
 	}
 	c.apply(o)
-	if n := len(t.cache.groups); !c.resolved && n > 0 {
+	if !c.resolved && t.used {
 		c.resolved = true
-		c.next = t.cache.groups[n-1].sequence
+		c.next = t.next
+		if n := len(t.cache.groups); n > 0 {
+			c.next = t.cache.groups[n-1].sequence
+		}
 		c.low = c.next
 	}
 	if t.datagrams != nil {
