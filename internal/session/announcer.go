@@ -123,10 +123,10 @@ func (s *Session) announceNothing(stream transport.Stream) error {
 	return nil
 }
 
-// announce writes the present set with the OK in front, then whatever has changed,
-// as much as is there in one write.
+// announce writes the present set with the OK in front, then whatever has changed, in
+// batches.
 func (s *Session) announce(ctx context.Context, stream transport.Stream, feed *pubsub.Announcements, a *announcer) error {
-	var active uint64
+	var present []pubsub.Announcement
 	for {
 		item, err := feed.Next(ctx)
 		if err != nil {
@@ -135,11 +135,19 @@ func (s *Session) announce(ctx context.Context, stream transport.Stream, feed *p
 		if item.Synced {
 			break
 		}
-		active++
+		present = append(present, item)
+	}
+	a.buf = wire.AnnounceOK{Hop: s.hop, Active: uint64(len(present))}.Append(a.buf, a.version)
+	for _, item := range present {
+		if len(a.buf) >= batchBytes { // all of it would be a copy of every path
+			if _, err := stream.Write(a.buf); err != nil {
+				return err
+			}
+			a.buf = a.buf[:0]
+		}
 		a.append(item)
 	}
-	ok := wire.AnnounceOK{Hop: s.hop, Active: active}.Append(nil, a.version)
-	if _, err := stream.Write(append(ok, a.buf...)); err != nil {
+	if _, err := stream.Write(a.buf); err != nil {
 		return err
 	}
 	for {

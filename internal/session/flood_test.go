@@ -257,3 +257,61 @@ func TestFloodOfAnnounceStreams(t *testing.T) {
 		}
 	})
 }
+
+// TestFloodOfAnnounceStreamsOfLongPaths: who asks for all announcements many times and takes none
+// does not make us hold a copy for each.
+func TestFloodOfAnnounceStreamsOfLongPaths(t *testing.T) {
+	conf := &quic.Config{
+		MaxIncomingStreams: 2000, MaxIncomingUniStreams: 2000,
+		InitialStreamReceiveWindow: 500, MaxStreamReceiveWindow: 500,
+	}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		for i := range 250 {
+			br, err := origin.CreateBroadcast(fmt.Sprint(i, strings.Repeat("x", 4000)))
+			require.NoError(t, err)
+			require.NoError(t, br.Announce())
+		}
+		p, s := b.against(Config{Publish: origin, Budget: floodBudget})
+		before := heap()
+		for range 64 {
+			p.ask(wire.StreamAnnounce, wire.AnnounceRequest{}.Append(nil, p.v))
+		}
+		time.Sleep(time.Second)
+		grown := heap() - before
+		t.Logf("heap grew by %d KiB, %d KiB counted", grown>>10, s.budget.Held()>>10)
+		require.Less(t, grown, int64(floodBudget+quicNoise))
+	})
+}
+
+// TestFloodOfAnnouncementsBelowALongRoot: the path that the peer connected to counts for each of its
+// announcements, since each is held with it.
+func TestFloodOfAnnouncementsBelowALongRoot(t *testing.T) {
+	conf := &quic.Config{MaxIncomingStreams: 2000, MaxIncomingUniStreams: 2000}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		shared := pubsub.NewOriginWith(pubsub.OriginOptions{Budget: floodBudget})
+		near, far := b.conns()
+		p := &peer{t: t, v: b.version, conn: near}
+		p.uni(uint64(wire.UniSetup), wire.Setup{Hop: peerHop, Path: "/" + strings.Repeat("r", 4000)}.Append(nil, p.v))
+		s, err := Start(t.Context(), far, Config{
+			Publish: shared, Subscribe: shared, Budget: floodBudget, Version: b.version,
+			Admit: func(m wire.Setup) (string, error) { return m.Path, nil }, // as the relay's
+		})
+		require.NoError(t, err)
+		defer s.Abort(0, "test over")
+		before := heap()
+		stream, _ := p.answer(wire.StreamAnnounce)
+		out := wire.AnnounceOK{Hop: peerHop}.Append(nil, p.v)
+		for i := 0; err == nil && i < 50_000; i++ {
+			out = wire.Announce{Kind: wire.AnnounceStart, Suffix: fmt.Sprint(i)}.Append(out, p.v)
+			if _, err = stream.Write(out); err == nil && i%100 == 0 {
+				time.Sleep(10 * time.Millisecond)
+				if grown := heap() - before; grown > floodBudget+quicNoise {
+					require.Fail(t, "too much", "%d KiB after %d announcements, %d KiB counted", grown>>10, i, s.budget.Held()>>10)
+				}
+			}
+			out = out[:0]
+		}
+		require.Equal(t, moqerr.SessionProtocol, p.closedWith())
+	})
+}

@@ -37,6 +37,7 @@ type groupWriter struct {
 	sent  int    // bytes that the carrier has taken
 	loose int    // of the last of these, so many may want for the peer's credit
 	rest  []byte // all of the group, if it could not be written on the spot
+	cut   error  // likewise: why it is not all of it
 
 	mu      sync.Mutex
 	writing bool
@@ -86,13 +87,14 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	}
 	small := group.Complete() && group.Size() < inlineBytes
 	var rest []byte
+	var cut error
 	if small && p.urgent() && p.s.outflow.openSoon(&p.patience) {
-		if rest = p.sendAtOnce(stream, group, header, until); len(rest) == 0 {
+		if rest, cut = p.sendAtOnce(stream, group, header, until); len(rest) == 0 {
 			return nil
 		}
 	}
 	w := &groupWriter{
-		stream: stream, group: group, sequence: header.Sequence, until: until, rest: rest, waits: small,
+		stream: stream, group: group, sequence: header.Sequence, until: until, rest: rest, cut: cut, waits: small,
 	}
 	p.enter(header.Sequence, stream, w)
 	p.writers.Add(1)
@@ -111,16 +113,16 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 }
 
 // sendAtOnce sends a small group without waiting for anything, and returns what the peer gives no
-// credit for: all of it or nothing.
-func (p *publication) sendAtOnce(stream transport.SendStream, group *pubsub.GroupConsumer, header wire.Group, until int) []byte {
+// credit for: all of it or nothing, and what cut it.
+func (p *publication) sendAtOnce(stream transport.SendStream, group *pubsub.GroupConsumer, header wire.Group, until int) ([]byte, error) {
 	p.enter(header.Sequence, stream, nil)
 	w := inlineWriters.Get().(*groupWriter) // nobody else gets to see it
 	*w = groupWriter{stream: stream, group: group, until: until, spot: true}
 	w.run(p, header)
-	rest := w.rest
+	rest, cut := w.rest, w.cut
 	*w = groupWriter{}
 	inlineWriters.Put(w)
-	return rest
+	return rest, cut
 }
 
 // awaitRoom waits until one more group may wait for the carrier, if this is a small one.
@@ -154,10 +156,11 @@ func (w *groupWriter) run(p *publication, header wire.Group) {
 	var err error
 	if len(w.rest) == 0 {
 		err = w.copy(p, header)
-	} else {
-		err = w.writeBy(w.rest, p.s.outflow.through)
+	} else if err = w.writeBy(w.rest, p.s.outflow.through); err == nil {
+		err = w.cut
 	}
 	if w.spot && len(w.rest) > 0 {
+		w.cut = err
 		return
 	}
 	w.mu.Lock()

@@ -16,13 +16,18 @@ func (l *ledger) send(sequence uint64) {
 	}
 }
 
-// forget takes back that groups were sent.
-func (l *ledger) forget(unsent []uint64) {
+// forget takes back that groups were sent, and calls drop for those whose account is closed.
+func (l *ledger) forget(unsent []uint64, drop func(first, last uint64) error) error {
 	for _, sequence := range unsent {
-		if at, found := slices.BinarySearch(l.sent, sequence); found {
+		if sequence < l.floor {
+			if err := drop(sequence, sequence); err != nil {
+				return err
+			}
+		} else if at, found := slices.BinarySearch(l.sent, sequence); found {
 			l.sent = slices.Delete(l.sent, at, at+1)
 		}
 	}
+	return nil
 }
 
 // raise closes the account of everything below floor, and calls drop for each range of it

@@ -13,6 +13,7 @@ import (
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/moqerr"
 	"github.com/remoq/moq/pubsub"
 )
 
@@ -264,6 +265,43 @@ func TestCreditForSomeStreams(t *testing.T) {
 				require.Greater(t, whole, count/10*3/4)
 				require.Greater(t, len(others), count*3/4)
 				require.LessOrEqual(t, held, 100, "those that are not too old yet")
+			})
+		})
+	}
+}
+
+// TestCutSmallGroupWithoutCredit: a group that was cut is not taken for a whole one since it had to
+// wait.
+func TestCutSmallGroupWithoutCredit(t *testing.T) {
+	for name, frames := range map[string]int{"with a frame": 1, "empty": 0} {
+		t.Run(name, func(t *testing.T) {
+			conf := &quic.Config{
+				MaxIncomingStreams: 100, MaxIncomingUniStreams: 100, KeepAlivePeriod: 5 * time.Second,
+				InitialStreamReceiveWindow: 100, MaxStreamReceiveWindow: 100,
+			}
+			if frames == 0 {
+				conf.InitialStreamReceiveWindow, conf.MaxStreamReceiveWindow = 3, 3
+			}
+			inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+				origin := pubsub.NewOrigin()
+				_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+				g, err := tr.AppendGroup()
+				require.NoError(t, err)
+				for range frames {
+					require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: make([]byte, 200)}))
+				}
+				g.Abort(moqerr.StreamTooFarBehind)
+				p, _ := b.against(Config{Publish: origin})
+				p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: time.Second}})
+				var got []byte
+				for len(got) == 0 || got[0] != byte(wire.UniGroup) { // past SETUP
+					in, e := p.conn.AcceptUniStream(t.Context())
+					require.NoError(t, e)
+					if got, err = io.ReadAll(in); err != nil {
+						break
+					}
+				}
+				require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamTooFarBehind, Remote: true})
 			})
 		})
 	}

@@ -148,6 +148,9 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 	if s.serving.Err() != nil {
 		return errClosing
 	}
+	if err == nil && !p.left() { // those that were cut after END
+		err = p.ledger.forget(p.takeUnsent(), p.sayDrop)
+	}
 	return err
 }
 
@@ -279,10 +282,11 @@ func (p *publication) publish(alive, wanted context.Context) error {
 		if err := p.account(started, group.Sequence()); err != nil {
 			return errors.Join(err, group.Close())
 		}
+		p.watch() // send may have to wait for those that are too old
 		if err := p.send(alive, group); err != nil {
 			return err
 		}
-		p.watch()
+		p.watch() // it may be an older one itself
 	}
 }
 
@@ -291,7 +295,9 @@ func (p *publication) publish(alive, wanted context.Context) error {
 func (p *publication) account(started bool, sequence uint64) error {
 	floor := min(sequence, p.track.Floor())
 	if started {
-		p.ledger.forget(p.takeUnsent())
+		if err := p.ledger.forget(p.takeUnsent(), p.sayDrop); err != nil {
+			return err
+		}
 		return p.ledger.raise(floor, p.sayDrop)
 	}
 	p.ledger.floor = floor
@@ -320,7 +326,9 @@ func (p *publication) sayEnd() error {
 	if !ok {
 		return &moqerr.StreamError{Code: moqerr.StreamInternal}
 	}
-	p.ledger.forget(p.takeUnsent())
+	if err := p.ledger.forget(p.takeUnsent(), p.sayDrop); err != nil {
+		return err
+	}
 	if len(p.ledger.sent) > 0 || p.ledger.floor > 0 {
 		if err := p.ledger.raise(final, p.sayDrop); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/remoq/moq/internal/transport"
+	"github.com/remoq/moq/moqerr"
 )
 
 // place is where a group stands among those of its track.
@@ -164,6 +165,9 @@ func (p *publication) enter(sequence uint64, stream transport.SendStream, w *gro
 		p.move(p.next, behind)
 		p.next = w
 	}
+	if earlier := p.open[sequence]; earlier != nil { // it was cut, and has come again
+		earlier.stream.Reset(moqerr.StreamEvicted)
+	}
 	p.open[sequence] = w
 	p.move(w, p.placeOf(w))
 }
@@ -191,7 +195,9 @@ func (p *publication) move(w *groupWriter, to place) {
 func (p *publication) exit(w *groupWriter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.open, w.sequence)
+	if p.open[w.sequence] == w {
+		delete(p.open, w.sequence)
+	}
 	p.move(w, inFront)
 	if w != p.front && w != p.next {
 		return

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/remoq/moq/internal/transport"
@@ -267,5 +268,38 @@ func TestTheNewestGroupOvertakes(t *testing.T) {
 			}
 			require.Less(t, slices.Index(order, last), slices.Index(order, last/2), "before what was there first")
 		}
+	})
+}
+
+// TestSameGroupTwice: a group that comes again does not hide the writer of its first copy.
+func TestSameGroupTwice(t *testing.T) {
+	conf := &quic.Config{
+		MaxIncomingStreams: 100, MaxIncomingUniStreams: 100, KeepAlivePeriod: 5 * time.Second,
+		InitialStreamReceiveWindow: 4 << 10, MaxStreamReceiveWindow: 4 << 10,
+	}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		feed := origin.FeedWith(pubsub.NewBudget(64 << 10))
+		requests, err := feed.Attach(pubsub.Route{Prefix: "x", Hops: []uint64{5}})
+		require.NoError(t, err)
+		p, _ := b.against(Config{Publish: origin})
+		stream, _ := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: time.Second}})
+		q, err := requests.Next(t.Context())
+		require.NoError(t, err)
+		tr, err := q.Accept(pubsub.TrackInfo{})
+		require.NoError(t, err)
+		for range 2 {
+			g, err := tr.CreateGroup(5)
+			require.NoError(t, err)
+			for i := 0; err == nil && i < 10; i++ {
+				err = g.WriteRaw(pubsub.RawFrame{Payload: make([]byte, 20<<10)})
+				time.Sleep(time.Second)
+			}
+			require.Error(t, err, "no room")
+		}
+		require.NoError(t, stream.Close())
+		require.NoError(t, stream.SetReadDeadline(time.Now().Add(10*time.Second)))
+		_, err = io.ReadAll(stream)
+		require.NoError(t, err, "the peer's FIN is answered")
 	})
 }

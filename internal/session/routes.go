@@ -148,7 +148,7 @@ func (t *routes) attach(path string, m wire.Announce) error {
 		Cold:   addCost(m.Cold, t.cost),
 	}
 	old := t.byPath[path]
-	cost := int64(routeCost + 2*len(path) + 16*len(chain))
+	cost := int64(routeCost + len(path) + len(r.Prefix) + 16*len(chain))
 	if !t.take(cost) {
 		return errTooMany
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/moqerr"
 )
 
 // Urgencies of our streams: requests and their answers before all groups, groups by
@@ -27,6 +28,7 @@ func (s *Session) sendSetup(ctx context.Context) error {
 		return err
 	}
 	stream.SetPriority(urgencyControl, false)
+	defer context.AfterFunc(ctx, func() { stream.Reset(moqerr.StreamCancelled) })() // the write may be blocked
 	m := wire.Setup{Probe: probeReport, Hop: s.hop}
 	if s.cfg.Admit == nil {
 		m.Path, s.cfg.Path = s.cfg.Path, "" // it may hold a token: whoever prints the session must not see it
@@ -39,6 +41,9 @@ func (s *Session) sendSetup(ctx context.Context) error {
 	}
 	b := wire.AppendVarint(nil, uint64(wire.UniSetup))
 	if _, err := stream.Write(m.Append(b, s.cfg.Version)); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return err
 	}
 	_ = stream.Close() // fails if the peer has read it all and said so: that is no error

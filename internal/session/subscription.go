@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +42,11 @@ type subscription struct {
 	first  chan uint64          // which; capacity 1
 
 	mu    sync.Mutex
-	tails map[tail]struct{} // guarded by mu; parts of groups that were asked for
+	tails []tail // guarded by mu; parts of groups that were asked for, the last maxTails
 }
+
+// maxTails is how many of these are remembered: answers may cross that many updates.
+const maxTails = 64
 
 // tail is a group without the frames before one.
 type tail struct{ group, frame uint64 }
@@ -145,10 +149,12 @@ func (sub *subscription) tell(p wire.SubscribeParams) {
 	}
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
-	if sub.tails == nil {
-		sub.tails = make(map[tail]struct{})
+	if t := (tail{p.Start, p.FrameStart}); !slices.Contains(sub.tails, t) {
+		if len(sub.tails) == maxTails {
+			sub.tails = slices.Delete(sub.tails, 0, 1)
+		}
+		sub.tails = append(sub.tails, t)
 	}
-	sub.tails[tail{p.Start, p.FrameStart}] = struct{}{}
 }
 
 // askedFor reports whether the peer was ever asked for that group from that frame on. What
@@ -156,8 +162,7 @@ func (sub *subscription) tell(p wire.SubscribeParams) {
 func (sub *subscription) askedFor(group, frame uint64) bool {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
-	_, ok := sub.tails[tail{group, frame}]
-	return ok
+	return slices.Contains(sub.tails, tail{group, frame})
 }
 
 // wanted says demand in the wire's words. Where the version knows no "latest", a

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -139,5 +140,22 @@ func TestUpdateBehindSubscribe(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Equal(t, n, track.Demand().Readers)
 		require.Equal(t, uint8(1), track.Demand().Priority)
+	})
+}
+
+// TestTailsAreBounded: what is remembered of updates does not grow with them.
+func TestTailsAreBounded(t *testing.T) {
+	inBubble(t, wire.Lite06, nil, func(t *testing.T, b *bed) {
+		_, s, reader, replies := fed(t, b)
+		go func() { _, _ = io.Copy(io.Discard, replies) }()
+		for i := range uint64(5000) {
+			start := 1<<40 - i
+			require.NoError(t, reader.Update(pubsub.SubscribeOptions{Start: &start, FirstFrame: 1}))
+			time.Sleep(time.Millisecond)
+		}
+		sub := s.subscription(0)
+		sub.mu.Lock()
+		defer sub.mu.Unlock()
+		require.Less(t, len(sub.tails), 1000)
 	})
 }

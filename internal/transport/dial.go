@@ -109,6 +109,9 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	if err == nil && len(addrs) == 0 {
 		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
 	}
+	if _, told := errors.AsType[*net.DNSError](err); err != nil && !told {
+		err = &net.DNSError{UnwrapErr: err, Err: err.Error(), Name: host}
+	}
 	return addrs, err
 }
 

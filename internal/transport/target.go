@@ -135,7 +135,11 @@ func (t *Target) WithToken(token string) *Target {
 	wire := *t.wire()
 	var kept []string
 	for pair := range strings.SplitSeq(wire.RawQuery, "&") {
-		if name, _, _ := strings.Cut(pair, "="); pair != "" && name != "jwt" {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if pair != "" && name != "jwt" {
 			kept = append(kept, pair)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -95,4 +96,14 @@ func TestTargetNeverShowsSecrets(t *testing.T) {
 	require.GreaterOrEqual(t, strings.Count(text, "https://r.test:443"), 16)
 	require.Equal(t, "https://r.test:443", fmt.Sprintf("%#v", target))
 	require.Equal(t, "https://r.test:443", target.GoString())
+}
+
+// TestTokenReplacesOneThatIsEncoded: servers take the first jwt that they find, however it is
+// written.
+func TestTokenReplacesOneThatIsEncoded(t *testing.T) {
+	target, err := ParseURL("https://h/p?j%77t=old&a=b")
+	require.NoError(t, err)
+	u, err := url.Parse(target.WithToken("new").Request())
+	require.NoError(t, err)
+	require.Equal(t, []string{"new"}, u.Query()["jwt"])
 }

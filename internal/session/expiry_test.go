@@ -1,0 +1,159 @@
+package session
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/wire"
+	"github.com/remoq/moq/moqerr"
+	"github.com/remoq/moq/pubsub"
+)
+
+// TestLateGroupHoldsTheOnlyStream: a group that is too old is cut although the next one waits for
+// its stream.
+func TestLateGroupHoldsTheOnlyStream(t *testing.T) {
+	conf := &quic.Config{
+		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1, KeepAlivePeriod: 5 * time.Second,
+		InitialStreamReceiveWindow: 4 << 10, MaxStreamReceiveWindow: 4 << 10,
+	}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+		p, _ := b.against(Config{Publish: origin})
+		setup, err := p.conn.AcceptUniStream(t.Context())
+		require.NoError(t, err)
+		_, err = io.ReadAll(setup)
+		require.NoError(t, err)
+		p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
+		time.Sleep(time.Second)
+		for i := range 100 {
+			require.NoError(t, tr.WriteFrame(pubsub.Frame{Timestamp: time.Duration(i) * 10 * time.Millisecond, Payload: make([]byte, 10_000)}))
+			time.Sleep(10 * time.Millisecond)
+		}
+		first, err := p.conn.AcceptUniStream(t.Context())
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		_, err = io.ReadAll(first)
+		require.ErrorIs(t, err, &moqerr.StreamError{Code: moqerr.StreamOld})
+		for {
+			in, err := p.conn.AcceptUniStream(t.Context())
+			require.NoError(t, err)
+			if got, err := io.ReadAll(in); err == nil {
+				m, err := wire.ParseGroup(got[2:][:got[1]], b.version)
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, m.Sequence, uint64(88), "within Max Age of the last one")
+				require.Greater(t, len(got), 10_000)
+				return
+			}
+		}
+	})
+}
+
+// TestCutBeforeItsHeader: a group that was cut before anything of it was sent is named in a DROP.
+func TestCutBeforeItsHeader(t *testing.T) {
+	for name, size := range map[string]int{"small": 200, "large": 10_000} {
+		t.Run(name, func(t *testing.T) {
+			const count = 60
+			conf := &quic.Config{
+				MaxIncomingStreams: 100, MaxIncomingUniStreams: 1000, KeepAlivePeriod: 5 * time.Second,
+				InitialStreamReceiveWindow: 3, MaxStreamReceiveWindow: 3,
+			}
+			inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+				origin := pubsub.NewOrigin()
+				_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+				p, _ := b.against(Config{Publish: origin})
+				_, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
+				time.Sleep(5 * time.Second)
+				gone := make(map[uint64]bool)
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					for {
+						m, err := wire.ReadSubscribeReply(r, b.version)
+						if err != nil || m.Kind == wire.ReplyEnd {
+							return
+						}
+						if m.Kind == wire.ReplyDrop {
+							for seq := m.Group; seq <= m.End; seq++ {
+								gone[seq] = true
+							}
+						}
+					}
+				}()
+				for i := range count {
+					require.NoError(t, tr.WriteFrame(pubsub.Frame{Timestamp: time.Duration(i) * 10 * time.Millisecond, Payload: make([]byte, size)}))
+					time.Sleep(10 * time.Millisecond)
+				}
+				time.Sleep(time.Second) // all that is too old is cut
+				require.NoError(t, tr.Close())
+				<-done
+				var silent []uint64
+				for seq := range uint64(count - 20) {
+					if !gone[seq] {
+						silent = append(silent, seq)
+					}
+				}
+				require.Empty(t, silent, "cut without a word")
+			})
+		})
+	}
+}
+
+// TestCutBehindTheEnd: so is one that is cut when END was said already.
+func TestCutBehindTheEnd(t *testing.T) {
+	const count = 60
+	conf := &quic.Config{
+		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1000, KeepAlivePeriod: 5 * time.Second,
+		InitialStreamReceiveWindow: 3, MaxStreamReceiveWindow: 3,
+	}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+		p, _ := b.against(Config{Publish: origin})
+		_, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
+		time.Sleep(5 * time.Second)
+		seen := make(map[uint64]bool)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				m, err := wire.ReadSubscribeReply(r, b.version)
+				if err != nil {
+					return
+				}
+				if m.Kind == wire.ReplyDrop {
+					for seq := m.Group; seq <= m.End; seq++ {
+						seen[seq] = true
+					}
+				}
+			}
+		}()
+		for i := range count {
+			require.NoError(t, tr.WriteFrame(pubsub.Frame{Timestamp: time.Duration(i) * 10 * time.Millisecond, Payload: make([]byte, 200)}))
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.NoError(t, tr.Close())
+		time.Sleep(time.Second) // all that is too old is cut
+		came := make(chan uint64, count)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		p.arrivals(ctx, func(m wire.Group) { came <- m.Sequence })
+		<-done
+		time.Sleep(10 * time.Second)
+		for len(came) > 0 {
+			seen[<-came] = true
+		}
+		var silent []uint64
+		for seq := range uint64(count) {
+			if !seen[seq] {
+				silent = append(silent, seq)
+			}
+		}
+		require.Empty(t, silent, "cut without a word")
+	})
+}
