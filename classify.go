@@ -3,6 +3,7 @@ package moq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 
 	"github.com/quic-go/quic-go"
@@ -55,7 +56,7 @@ var rules = []rule{
 	{"no protocol in common", Suspect, hasAlert(120)},
 	// bad, unsupported, revoked, expired, unknown, illegal value; unknown authority, access
 	// denied; bad status response; certificate required (RFC 8446 §6)
-	{"certificate", Suspect, hasAlert(42, 43, 44, 45, 46, 47, 48, 49, 113, 116)},
+	{"certificate", Suspect, certificateAlert(42, 43, 44, 45, 46, 47, 48, 49, 113, 116)},
 	{"unknown host", Suspect, isUnknownHost},
 }
 
@@ -93,12 +94,23 @@ func classifier(c *caller, hook func(error) Action) func(error) rule {
 		action, failed := call(ctx, c, "Classify", func(context.Context) (Action, error) { return hook(err), nil })
 		if failed == nil && action != r.action {
 			r.action = action
-			if r.name == "failure" {
-				r.name = err.Error()
+			switch r.name { // of what was no answer to be compared
+			case "failure":
+				r.name = cause(err).Error()
+			case "busy", "status":
+				r.name = fmt.Sprintf("status %d", receivedStatus(err))
 			}
 		}
 		return r
 	}
+}
+
+// cause is the innermost error: those around it may tell how long it took.
+func cause(err error) error {
+	for inner := err; inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err
 }
 
 func is[E error](err error) bool {
@@ -150,6 +162,19 @@ func hasAlert(alerts ...uint64) func(error) bool {
 			}
 		}
 		return false
+	}
+}
+
+// certificateAlert is hasAlert, but for what failed on our side for a moment: it tells
+// nothing of the peer.
+func certificateAlert(alerts ...uint64) func(error) bool {
+	refused := hasAlert(alerts...)
+	return func(err error) bool {
+		passing, ok := errors.AsType[interface {
+			error
+			Transient() bool
+		}](err)
+		return refused(err) && !(ok && passing.Transient())
 	}
 }
 

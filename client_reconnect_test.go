@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -212,5 +213,25 @@ func TestReconnectAfterLocalClose(t *testing.T) {
 		}
 		require.Greater(t, n, 3)
 		require.NoError(t, r.Err())
+	})
+}
+
+// TestResolverThatFails: a resolver's own error does not mean that the name was found.
+func TestResolverThatFails(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		n := 0
+		c := b.client(Config{Resolve: func(context.Context, string) ([]netip.Addr, error) {
+			n++
+			switch {
+			case n == 1:
+				return nil, errors.New("no network yet")
+			case n < 6:
+				return nil, nil // no such name yet
+			}
+			return []netip.Addr{b.at.Addr()}, nil
+		}})
+		r := c.Reconnect(t.Context(), "moqt://localhost:4443/")
+		_, err := r.Session(t.Context())
+		require.NoError(t, err)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"net/url"
 	"runtime"
@@ -335,5 +336,28 @@ func TestTokenGoesToItsHostAlone(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"t", "t", "t", "t"}, d.seen())
 		require.Empty(t, other.seen())
+	})
+}
+
+// TestRenewedServiceIsStable: sessions that are each renewed before they count as stable are one
+// service, whose loss begins an outage of its own.
+func TestRenewedServiceIsStable(t *testing.T) {
+	with := supervision[*fakeSession]{backoff: Backoff{StableAfter: 5 * time.Minute, FirstTimeout: 30 * time.Second, Timeout: time.Hour}}
+	onStage(t, with, func(t *testing.T, g *stage) {
+		s := newFake()
+		s.expires = 5 * time.Minute
+		g.give(s)
+		for n := 2; n < 40; n++ {
+			for g.attempts() < n {
+				time.Sleep(time.Second)
+			}
+			s = newFake()
+			s.expires = 5 * time.Minute
+			g.give(s)
+		}
+		require.Zero(t, g.now().Losses)
+		time.Sleep(time.Minute)
+		s.end(io.EOF)
+		require.Equal(t, Waiting, g.now().Phase, "%v", g.now().Err)
 	})
 }

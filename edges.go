@@ -27,7 +27,7 @@ const (
 
 // attempt begins one: Waiting or Paused → Connecting, or Connected → Migrating.
 func (s *supervisor[S]) attempt(why purpose) {
-	s.retryAt = time.Time{}
+	s.retryAt, s.notUntil = time.Time{}, time.Time{}
 	s.rest(false)
 	phase := Connecting
 	if s.live != nil {
@@ -57,16 +57,17 @@ func (s *supervisor[S]) answered(r result[S]) {
 
 // established: Connecting or Migrating → Connected.
 func (s *supervisor[S]) established(session S) {
-	kind := EventConnected
+	kind, since := EventConnected, time.Now()
 	if old := s.live; old != nil {
-		kind = s.replaced(old)
+		if kind = s.replaced(old); kind == EventReplaced {
+			since = old.since // the service was not interrupted
+		}
 	}
-	now := time.Now()
-	s.live = &serving[S]{session: session, pulse: session.watch(), since: now}
+	s.live = &serving[S]{session: session, pulse: session.watch(), since: since}
 	s.live.renewAt = renewal(session.life())
 	s.renewals.reset()
 	s.resolved, s.rejected, s.suspicions = true, false, 0
-	s.retryAt, s.remindAt = time.Time{}, time.Time{}
+	s.retryAt = time.Time{}
 	down := s.down()
 	s.downSince = time.Time{}
 	s.enter(Connected, func(v *view[S]) {
@@ -100,8 +101,8 @@ func (s *supervisor[S]) replaced(old *serving[S]) EventKind {
 func (s *supervisor[S]) calm(old *serving[S]) {
 	if s.pacer.stable(old.lived()) {
 		s.pacer.reset()
-		s.first, s.refreshed, s.hailed = nil, false, false
-		s.retryAt, old.counted = time.Time{}, false
+		s.first, s.refreshed, s.hailed, s.warned = nil, false, false, false
+		s.retryAt, s.remindAt, old.counted = time.Time{}, time.Time{}, false
 	}
 }
 
@@ -124,6 +125,8 @@ func (s *supervisor[S]) missed(r result[S]) {
 	case r.why == renewing:
 		wait, _ := s.renewals.next()
 		s.live.renewAt = time.Now().Add(s.asked(wait, r.err))
+	default:
+		s.asked(0, r.err)
 	}
 	s.enter(Connected, nil)
 	s.complain(rule, time.Until(earliest(s.retryAt, s.live.renewAt)))
@@ -234,7 +237,7 @@ func (s *supervisor[S]) lost(err error) {
 func (s *supervisor[S]) retreat(err error, r rule) {
 	var wait time.Duration
 	if s.retryAt.IsZero() {
-		wait = s.asked(s.count(err), err)
+		wait = max(s.asked(s.count(err), err), time.Until(s.notUntil))
 	} else {
 		s.last = err
 		wait = max(0, time.Until(s.retryAt))
@@ -356,6 +359,7 @@ func (s *supervisor[S]) paused() {
 func (s *supervisor[S]) resumed() {
 	s.pacer.restart()
 	s.first, s.last, s.refreshed, s.suspicions = nil, nil, false, 0
+	s.hailed, s.warned = false, false
 	s.downSince = time.Now()
 	s.tell(Event{Kind: EventResumed})
 	s.attempt(reconnecting)
@@ -379,7 +383,9 @@ func (s *supervisor[S]) asked(wait time.Duration, err error) time.Duration {
 		return wait
 	}
 	delay := min(status.RetryAfter, maxServerDelay)
-	return max(wait, delay+rand.N(delay/10+1))
+	wait = max(wait, delay+rand.N(delay/10+1))
+	s.notUntil = time.Now().Add(wait)
+	return wait
 }
 
 // wentQuiet notes the path that a session was lost on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -470,4 +471,67 @@ func TestCloseWhileMigrating(t *testing.T) {
 			require.Zero(t, g.now().Losses)
 		})
 	}
+}
+
+// TestRetryAfterOutlivesTheSession: what a server asked for beside a live session holds when that
+// is lost.
+func TestRetryAfterOutlivesTheSession(t *testing.T) {
+	onStage(t, supervision[*fakeSession]{}, func(t *testing.T, g *stage) {
+		s := g.lead(Migrating)
+		g.fail(&StatusError{Status: 503, RetryAfter: 2 * time.Minute})
+		asked := time.Now()
+		time.Sleep(3 * time.Second)
+		g.feel(s, dead)
+		state := g.now()
+		require.Equal(t, Waiting, state.Phase)
+		require.GreaterOrEqual(t, state.RetryAt.Sub(asked), 2*time.Minute)
+	})
+}
+
+// TestReplacedAfterItsEnd: a session that has ended when its successor is there was lost.
+func TestReplacedAfterItsEnd(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			g := &stage{t: t}
+			busy := make(chan struct{})
+			g.supervisor = startWith(t.Context(), t, supervision[*fakeSession]{
+				dial: g.dial, observe: g.observe,
+				logger: slog.New(handler{slog.DiscardHandler, func(r slog.Record) {
+					if r.Message == "silent" {
+						<-busy
+					}
+				}}),
+			})
+			synctest.Wait()
+			old := g.give(newFake())
+			time.Sleep(time.Minute)
+			_ = g.asking(t.Context())
+			old.pulse.feel(silent)
+			synctest.Wait()
+			// the loop is busy: now the session ends, and the other one is there.
+			old.pulse.feel(alive)
+			old.end(io.EOF)
+			g.lastDial().answers <- result[*fakeSession]{session: newFake()}
+			synctest.Wait()
+			close(busy)
+			synctest.Wait()
+			require.Equal(t, uint64(2), g.now().Generation)
+			require.Equal(t, uint64(1), g.now().Losses)
+		})
+	}
+}
+
+// TestEverySessionIsStable: with a negative StableAfter also one that was never heard.
+func TestEverySessionIsStable(t *testing.T) {
+	onStage(t, supervision[*fakeSession]{backoff: Backoff{StableAfter: -1}}, func(t *testing.T, g *stage) {
+		s := newFake() // the last packet came now
+		time.Sleep(time.Millisecond)
+		g.give(s)
+		s.pulse.mu.Lock()
+		s.pulse.now = silent
+		s.pulse.mu.Unlock()
+		s.pulse.rang <- struct{}{}
+		require.Equal(t, Migrating, g.now().Phase)
+		require.Zero(t, g.now().Attempt)
+	})
 }

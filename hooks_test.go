@@ -204,3 +204,40 @@ func TestOrdersFromClassify(t *testing.T) {
 		})
 	}
 }
+
+// TestDifferentSuspects: a hook that suspects statuses does not make them one answer.
+func TestDifferentSuspects(t *testing.T) {
+	with := supervision[*fakeSession]{classify: classifier(new(caller), func(err error) Action {
+		var s *StatusError
+		if errors.As(err, &s) {
+			return Suspect
+		}
+		return DefaultClassify(err)
+	})}
+	onStage(t, with, func(t *testing.T, g *stage) {
+		for _, status := range []int{500, 410, 501} {
+			g.fail(&StatusError{Status: status})
+			g.kickOn()
+		}
+		require.Equal(t, Connecting, g.now().Phase, "%v", g.now().Err)
+	})
+}
+
+// TestSuspectTimeouts: timeouts are one answer, however long each took.
+func TestSuspectTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		p := &peer{answer: func(ctx context.Context, _ int) (*fakeSession, error) {
+			n++
+			<-ctx.Done()
+			time.Sleep(time.Duration(n) * time.Millisecond)
+			return nil, ctx.Err()
+		}}
+		s := startWith(t.Context(), t, supervision[*fakeSession]{
+			dial: p.dial, timeout: time.Second,
+			classify: classifier(new(caller), func(error) Action { return Suspect }),
+		})
+		time.Sleep(time.Hour)
+		require.Equal(t, Stopped, s.board.read().state.Phase)
+	})
+}

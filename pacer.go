@@ -79,7 +79,9 @@ func (p *pacer) deadline() time.Time {
 func (p *pacer) spent() bool { return p.budget > 0 && time.Since(p.since) >= p.budget }
 
 // stable reports whether a session that lived this long ends an outage.
-func (p *pacer) stable(lived time.Duration) bool { return lived >= p.policy.StableAfter }
+func (p *pacer) stable(lived time.Duration) bool {
+	return p.policy.StableAfter < 0 || lived >= p.policy.StableAfter
+}
 
 // jitter spreads a delay downward, so that the cap stays a cap: [d/10, d].
 func (p *pacer) jitter(d time.Duration) time.Duration {

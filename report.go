@@ -79,8 +79,10 @@ func (s *supervisor[S]) hail(down time.Duration) {
 // complain logs a failure: the first of an outage is news, its repetition is not.
 func (s *supervisor[S]) complain(r rule, next time.Duration) {
 	level := slog.LevelDebug
-	if s.pacer.failures == 1 && s.live == nil {
-		level = slog.LevelWarn
+	if s.live == nil && !s.warned {
+		level, s.warned = slog.LevelWarn, true
+	}
+	if s.live == nil && s.remindAt.IsZero() {
 		s.remindAt = time.Now().Add(remindEvery)
 		s.hush()
 	}

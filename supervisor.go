@@ -98,11 +98,13 @@ type supervisor[S liveSession] struct {
 
 	retryAt  time.Time // when to make the next attempt; zero: not planned
 	remindAt time.Time // when to complain again
+	notUntil time.Time // what the server asked for since the last attempt began; zero: nothing
 
 	first, last error     // failures of this outage
 	downSince   time.Time // zero: it is not down
 	quiet       quietPath
 	hailed      bool   // a session of this outage was logged
+	warned      bool   // and so was a failure, as news
 	refreshed   bool   // the one new credential of this outage was asked for
 	rejected    bool   // the last credential was refused
 	resolved    bool   // the host's name was found once
@@ -114,7 +116,7 @@ type supervisor[S liveSession] struct {
 type serving[S liveSession] struct {
 	session S
 	pulse   pulse
-	since   time.Time
+	since   time.Time // when it began to serve, or the one that it took the place of
 	renewAt time.Time // when to replace it, before its credential expires; zero: never
 	silent  bool
 	counted bool // its silence was counted as a failure; its loss is not another one
@@ -145,7 +147,9 @@ func supervise[S liveSession](ctx context.Context, with supervision[S]) *supervi
 	}
 	s.timer = time.AfterFunc(time.Hour, s.expire)
 	s.enter(Connecting, nil)
-	s.attempt(reconnecting)
+	if ctx.Err() == nil {
+		s.attempt(reconnecting)
+	}
 	s.detach = context.AfterFunc(ctx, func() {
 		s.cancel(context.Cause(ctx))
 		s.unpark()
@@ -226,6 +230,9 @@ func (s *supervisor[S]) turn() {
 	case <-s.ctx.Done():
 		return
 	case r := <-s.try.result():
+		if isClosed(s.live.closed()) { // that came first
+			s.ended()
+		}
 		s.try = nil
 		s.answered(r)
 	case <-s.live.closed():
@@ -249,7 +256,10 @@ func ending(ctx context.Context) error {
 
 // arm sets the timer to what is due first.
 func (s *supervisor[S]) arm() {
-	next := earliest(earliest(s.retryAt, s.remindAt), s.urgentAt())
+	next := earliest(s.retryAt, s.urgentAt())
+	if s.live == nil {
+		next = earliest(next, s.remindAt)
+	}
 	if s.live.settled() && s.try == nil {
 		next = earliest(next, s.live.renewAt)
 	}
@@ -286,7 +296,7 @@ func (s *supervisor[S]) due() {
 		}
 		return
 	}
-	if reached(s.remindAt) {
+	if s.live == nil && reached(s.remindAt) {
 		s.remind()
 	}
 	switch {

@@ -2,15 +2,21 @@ package moq
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/remoq/moq/internal/testnet"
+	"github.com/remoq/moq/pubsub"
 )
 
 // Each of these ends in a bubble, which fails if a goroutine is left.
@@ -293,4 +299,41 @@ func BenchmarkSupervisorWaiting(b *testing.B) {
 			s.close()
 		}
 	}
+}
+
+// TestCloseWithoutCreditForSetup: Close ends a dial whose SETUP nobody takes.
+func TestCloseWithoutCreditForSetup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := testnet.New(t, 20*time.Millisecond)
+		socket := n.Socket()
+		tr := &quic.Transport{Conn: socket}
+		listener, err := tr.Listen(
+			&tls.Config{Certificates: []tls.Certificate{testnet.Certificate(t)}, NextProtos: []string{string(Lite06)}},
+			&quic.Config{InitialStreamReceiveWindow: 500, MaxStreamReceiveWindow: 500, EnableDatagrams: true},
+		)
+		require.NoError(t, err)
+		client, err := NewClient(Config{
+			Subscribe:      pubsub.NewOrigin(),
+			TLS:            &tls.Config{RootCAs: testnet.Roots(t), ServerName: "localhost"},
+			ConnectTimeout: 3 * time.Second,
+			ListenPacket:   n.ListenPacket,
+		})
+		require.NoError(t, err)
+		r := client.Reconnect(context.Background(), "moqt://"+testnet.AddrOf(socket).String()+"/a?jwt="+strings.Repeat("x", 4000))
+		time.Sleep(20 * time.Second)
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			_ = r.Close()
+		}()
+		select {
+		case <-closed:
+		case <-time.After(5 * time.Minute):
+			t.Error("Close hangs")
+		}
+		_ = listener.Close()
+		_ = tr.Close()
+		_ = socket.Close()
+		<-closed
+	})
 }

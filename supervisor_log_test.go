@@ -145,3 +145,58 @@ func TestSupervisorLogsTheEndOfASilence(t *testing.T) {
 		require.Empty(t, out.String())
 	})
 }
+
+// TestRemindsAfterAFlap: a peer that accepts and drops once does not silence the reminders.
+func TestRemindsAfterAFlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		s := startWith(t.Context(), t, supervision[*fakeSession]{
+			dial:   (&peer{answer: playing(outcome{-1, errDown}, outcome{0, io.EOF})}).dial,
+			logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, Waiting, s.board.read().state.Phase)
+		s.close()
+		require.Greater(t, strings.Count(out.String(), "still not connected"), 50, out.String())
+	})
+}
+
+// TestWarnsAfterAYoungSilence: an outage is news although its first failures were beside a session.
+func TestWarnsAfterAYoungSilence(t *testing.T) {
+	var out bytes.Buffer
+	with := supervision[*fakeSession]{logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})), backoff: Backoff{StableAfter: time.Minute}}
+	onStage(t, with, func(t *testing.T, g *stage) {
+		s := g.give(newFake())
+		time.Sleep(time.Second)
+		g.feel(s, silent)
+		time.Sleep(2 * time.Second) // the wait is over
+		require.Equal(t, 2, g.attempts())
+		g.fail(errDown)
+		g.feel(s, dead)
+		require.Equal(t, Waiting, g.now().Phase)
+		for range 20 {
+			time.Sleep(time.Minute)
+			g.fail(errDown)
+		}
+		require.Contains(t, out.String(), "level=WARN")
+	})
+}
+
+// TestHailsAfterAPause: the first session after a pause is news.
+func TestHailsAfterAPause(t *testing.T) {
+	var out bytes.Buffer
+	with := supervision[*fakeSession]{logger: slog.New(slog.NewTextHandler(&out, nil))}
+	onStage(t, with, func(t *testing.T, g *stage) {
+		g.give(newFake())
+		require.Contains(t, out.String(), "level=INFO msg=connected")
+		out.Reset()
+		time.Sleep(500 * time.Millisecond) // not stable yet
+		g.setPause(true)
+		time.Sleep(time.Hour)
+		g.setPause(false)
+		g.give(newFake())
+		require.Equal(t, Connected, g.now().Phase)
+		require.Contains(t, out.String(), "level=INFO msg=connected")
+	})
+}

@@ -277,3 +277,15 @@ func TestSupervisorStops(t *testing.T) {
 		}
 	}
 }
+
+// TestContextEndedBefore: nothing is asked or dialed for a context that has ended.
+func TestContextEndedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		p := &peer{answer: mute}
+		s := startWith(ctx, t, supervision[*fakeSession]{dial: p.dial})
+		<-s.closed
+		require.Empty(t, p.seen())
+	})
+}

@@ -129,3 +129,33 @@ func TestSupervisorOutlivesMissingFile(t *testing.T) {
 		require.NoError(t, r.Close())
 	})
 }
+
+// TestSupervisorOutlivesAnEmptyFile: what cannot be read here is no answer of the peer's, however
+// often TLS calls it a bad certificate.
+func TestSupervisorOutlivesAnEmptyFile(t *testing.T) {
+	root := issue(t, nil, authority)
+	mine := issue(t, root, client)
+	path := file(t, root.certificatePEM())
+	own := file(t, append(mine.certificatePEM(), mine.keyPEM(t)...))
+	s := Settings{URL: NewURL("moqt://" + at.String()), Roots: []string{path}, ClientCertificate: own, ClientKey: own}
+	synctest.Test(t, func(t *testing.T) {
+		net := testnet.New(t, 20*time.Millisecond)
+		dialer := dialerOf(t, s, net)
+		defer dialer.Close()
+		clients := x509.NewCertPool()
+		clients.AddCert(root.certificate)
+		defer serve(t, net, issue(t, root, server).shown(), clients)()
+
+		put(t, path, nil)
+		r := dialer.Reconnect(t.Context(), s.URL.Reveal())
+		time.Sleep(time.Minute)
+		put(t, path, root.certificatePEM())
+		for state := range r.States(t.Context()) {
+			require.NotEqual(t, moq.Stopped, state.Phase, "%v", state.Err)
+			if state.Phase == moq.Connected {
+				break
+			}
+		}
+		require.NoError(t, r.Close())
+	})
+}

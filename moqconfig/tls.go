@@ -156,7 +156,14 @@ func (p keyPair) get(request *tls.CertificateRequestInfo) (*tls.Certificate, err
 // supervisor would stop: whoever replaces a file may be halfway through.
 func unreadable(err error) error {
 	if bad, ok := errors.AsType[*moq.ConfigError](err); ok {
-		return fmt.Errorf("%s: %w", bad.Field, bad.Err)
+		err = fmt.Errorf("%s: %w", bad.Field, bad.Err)
 	}
-	return err
+	return transient{err}
 }
+
+// transient tells a supervisor that a failure is no answer of the peer's, although TLS
+// reports it as a bad certificate.
+type transient struct{ error }
+
+func (t transient) Unwrap() error   { return t.error }
+func (t transient) Transient() bool { return true }
