@@ -1,6 +1,7 @@
 package moq
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -9,8 +10,10 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -250,5 +253,48 @@ func TestInsecureIsLoud(t *testing.T) {
 		require.Error(t, err)
 		_, err = NewClient(Config{TLS: &tls.Config{InsecureSkipVerify: true}, Fingerprints: []string{b.up.Fingerprint()}})
 		require.ErrorContains(t, err, "InsecureSkipVerify")
+	})
+}
+
+// TestCertificateBehindARefusingAddress: what the second address answers is not hidden by what the
+// first one said.
+func TestCertificateBehindARefusingAddress(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		first := netip.MustParseAddr("10.0.1.9")
+		socket := b.net.At(netip.AddrPortFrom(first, b.at.Port()))
+		tr := &quic.Transport{Conn: socket}
+		l, err := tr.Listen(&tls.Config{Certificates: []tls.Certificate{testnet.Certificate(t)}, NextProtos: []string{"moq-lite-06"}},
+			&quic.Config{GetConfigForClient: func(*quic.ClientInfo) (*quic.Config, error) { return nil, errors.New("full") }})
+		require.NoError(t, err)
+		defer func() { _ = l.Close(); _ = tr.Close(); _ = socket.Close() }()
+
+		c := b.client(Config{
+			TLS: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"},
+			Resolve: func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{first, b.at.Addr()}, nil
+			},
+		})
+		_, err = c.Connect(t.Context(), "moqt://relay.test:4443/")
+		t.Log(err)
+		require.ErrorContains(t, err, "CONNECTION_REFUSED")
+		require.ErrorContains(t, err, "unknown authority")
+		require.Equal(t, Suspect, DefaultClassify(err))
+		r := c.Reconnect(t.Context(), "moqt://relay.test:4443/")
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, Stopped, r.State().Phase, "%v", r.State())
+	})
+}
+
+// TestTLSMaxVersion: what can never connect is no configuration.
+func TestTLSMaxVersion(t *testing.T) {
+	onBed(t, relay.Config{}, func(t *testing.T, b *bed) {
+		c, err := NewClient(Config{TLS: &tls.Config{RootCAs: testnet.Roots(t), ServerName: "localhost", MaxVersion: tls.VersionTLS12}, ListenPacket: b.net.ListenPacket})
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		r := c.Reconnect(t.Context(), b.url())
+		time.Sleep(time.Hour)
+		require.Equal(t, Stopped, r.State().Phase, "%+v", r.State().Err)
 	})
 }

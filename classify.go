@@ -7,6 +7,8 @@ import (
 	"net"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/remoq/moq/internal/transport"
 )
 
 // Action is what a failed attempt, or the end of a session, calls for.
@@ -63,7 +65,8 @@ var rules = []rule{
 // DefaultClassify says what a failure calls for, by what it is.
 //
 //   - Refresh: the credential was rejected ([ErrRefused]).
-//   - Suspect: TLS refuses a certificate, of either side, or there is no ALPN in common; no
+//   - Suspect: TLS refuses a certificate, of either side (unless a callback of [Config].TLS
+//     failed with an error whose Transient method says true), or there is no ALPN in common; no
 //     version in common (close 0x15); HTTP status 404; a host name that does not exist. The
 //     last is retried as long as the name has not been found once: a machine that
 //     boots may have no DNS yet.
@@ -165,17 +168,10 @@ func hasAlert(alerts ...uint64) func(error) bool {
 	}
 }
 
-// certificateAlert is hasAlert, but for what failed on our side for a moment: it tells
-// nothing of the peer.
+// certificateAlert is hasAlert, but for what failed on our side for a moment.
 func certificateAlert(alerts ...uint64) func(error) bool {
 	refused := hasAlert(alerts...)
-	return func(err error) bool {
-		passing, ok := errors.AsType[interface {
-			error
-			Transient() bool
-		}](err)
-		return refused(err) && !(ok && passing.Transient())
-	}
+	return func(err error) bool { return refused(err) && !transport.Transient(err) }
 }
 
 func isUnknownHost(err error) bool {

@@ -235,3 +235,22 @@ func TestResolverThatFails(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// TestReconnectOfABadURLReturnsAtOnce: however slow the observer is.
+func TestReconnectOfABadURLReturnsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := make(chan Event)
+		c, err := NewClient(Config{Hooks: Hooks{Observe: func(e Event) { events <- e }}})
+		require.NoError(t, err)
+		defer c.Close()
+		began := time.Now()
+		r := c.Reconnect(t.Context(), "no such url")
+		took := time.Since(began)
+		e := <-events
+		<-r.Closed()
+		synctest.Wait()
+		require.Equal(t, EventStopped, e.Kind)
+		require.Zero(t, r.Stats().AbandonedHooks)
+		require.Zero(t, took)
+	})
+}

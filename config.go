@@ -134,6 +134,9 @@ func (c Config) validate() error {
 	if len(c.Fingerprints) > 0 && c.TLS != nil && c.TLS.InsecureSkipVerify {
 		return &ConfigError{Field: "TLS.InsecureSkipVerify", Err: errors.New("contradicts Fingerprints, which are to be verified")}
 	}
+	if c.TLS != nil && c.TLS.MaxVersion != 0 && c.TLS.MaxVersion < tls.VersionTLS13 {
+		return &ConfigError{Field: "TLS.MaxVersion", Err: errors.New("QUIC needs TLS 1.3")}
+	}
 	if err := c.QUIC.validate(); err != nil {
 		return err
 	}

@@ -2,9 +2,7 @@ package moq
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 )
 
@@ -160,11 +158,13 @@ func (s *supervisor[S]) suspected() {
 	s.whisper("silent")
 	switch {
 	case s.try != nil: // it will do
-	case s.pacer.stable(s.live.lived()):
-		s.attempt(hedging)
-	default:
+	case !s.pacer.stable(s.live.lived()):
 		s.live.counted = true
-		s.retryAt = time.Now().Add(s.count(s.live.silence()))
+		s.retryAt = time.Now().Add(max(s.count(s.live.silence()), time.Until(s.notUntil)))
+	case time.Now().Before(s.notUntil):
+		s.retryAt = s.notUntil
+	default:
+		s.attempt(hedging)
 	}
 }
 
@@ -189,21 +189,6 @@ func (s *supervisor[S]) deceased() {
 	silence := s.live.silence()
 	s.abandon(s.live, silence)
 	s.lost(silence)
-}
-
-// lived is how long the session has served. What has fallen silent served as long as it
-// was heard.
-func (l *serving[S]) lived() time.Duration {
-	if l.silent {
-		return l.pulse.LastPacket().Sub(l.since)
-	}
-	return time.Since(l.since)
-}
-
-// silence is why a session was given up that had nothing to say any more.
-func (l *serving[S]) silence() error {
-	quiet := time.Since(l.pulse.LastPacket()).Round(time.Millisecond)
-	return fmt.Errorf("moq: nothing came from the peer for %v: %w", quiet, os.ErrDeadlineExceeded)
 }
 
 // lost counts the loss of the live session. What goes on is the attempt under way, if

@@ -535,3 +535,28 @@ func TestEverySessionIsStable(t *testing.T) {
 		require.Zero(t, g.now().Attempt)
 	})
 }
+
+// TestRetryAfterThenSilentAgain: nor is it forgotten when the session woke meanwhile.
+func TestRetryAfterThenSilentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const asked = 2 * time.Minute
+		first := newFake()
+		p := &peer{answer: func(_ context.Context, n int) (*fakeSession, error) {
+			if n == 1 {
+				return first, nil
+			}
+			return nil, &StatusError{Status: 503, RetryAfter: asked}
+		}}
+		start(t, p, Backoff{})
+		time.Sleep(time.Minute)
+		first.pulse.feel(silent)
+		time.Sleep(time.Second)
+		require.Len(t, p.seen(), 2)
+		answered := p.seen()[1]
+		first.pulse.feel(alive)
+		time.Sleep(10 * time.Second)
+		first.pulse.feel(silent)
+		time.Sleep(10 * time.Second)
+		require.Len(t, p.seen(), 2, "dialed again %v after the answer", p.seen()[len(p.seen())-1].Sub(answered))
+	})
+}

@@ -163,7 +163,7 @@ func TestObserverHearsTheEnd(t *testing.T) {
 		s := stillborn(supervision[*fakeSession]{
 			done: func(error) {}, hooks: new(caller), observe: func(e Event) { got = append(got, e) },
 		}, io.EOF)
-		require.True(t, isClosed(s.closed))
+		<-s.closed
 		require.Len(t, got, 1)
 		require.Equal(t, EventStopped, got[0].Kind)
 		require.ErrorIs(t, got[0].Err, io.EOF)

@@ -50,8 +50,8 @@ func (r *Reconnect) Wait(ctx context.Context) error {
 }
 
 // Close ends a running dial or session, and returns when everything the supervisor
-// started has ended; a session may take 1 s to drain. It may be called again, and then
-// waits the same. The error is always nil.
+// started has ended; a session may take 1 s to drain, and on WebTransport up to another to say
+// goodbye. It may be called again, and then waits the same. The error is always nil.
 func (r *Reconnect) Close() error {
 	r.supervisor.close()
 	return nil

@@ -112,16 +112,6 @@ type supervisor[S liveSession] struct {
 	suspicions  int    // how often it came in a row
 }
 
-// serving is the live session.
-type serving[S liveSession] struct {
-	session S
-	pulse   pulse
-	since   time.Time // when it began to serve, or the one that it took the place of
-	renewAt time.Time // when to replace it, before its credential expires; zero: never
-	silent  bool
-	counted bool // its silence was counted as a failure; its loss is not another one
-}
-
 // quietPath is a path that a session was lost on, or has fallen silent on.
 type quietPath struct {
 	last time.Time // when something came last
@@ -164,7 +154,12 @@ func stillborn[S liveSession](with supervision[S], err error) *supervisor[S] {
 	if with.observe != nil {
 		s.news = newNews(with.observe, with.hooks)
 	}
-	s.finish(&StopError{Reason: ErrStopped, First: err, Last: err})
+	s.conclude(&StopError{Reason: ErrStopped, First: err, Last: err})
+	if s.news == nil {
+		close(s.closed)
+	} else {
+		go s.depart() // the observer may be slow, and Reconnect returns at once
+	}
 	return s
 }
 
@@ -191,7 +186,8 @@ func (s *supervisor[S]) run() {
 	}
 	s.leave()
 	s.detach()
-	s.finish(err)
+	s.conclude(err)
+	s.depart()
 }
 
 // park lets go of the loop's goroutine, unless something has happened meanwhile.
@@ -323,8 +319,8 @@ func (s *supervisor[S]) leave() {
 	s.work.Wait()
 }
 
-// finish publishes the final error, nil if the supervisor was closed.
-func (s *supervisor[S]) finish(err error) {
+// conclude publishes the final error, nil if the supervisor was closed.
+func (s *supervisor[S]) conclude(err error) {
 	s.rest(false)
 	s.enter(Stopped, func(v *view[S]) { v.err, v.state.Err = err, err })
 	if s.final == nil {
@@ -332,6 +328,10 @@ func (s *supervisor[S]) finish(err error) {
 	}
 	s.orders.refuse(stopError(err))
 	s.done(err)
+}
+
+// depart lets the observer hear the last of it.
+func (s *supervisor[S]) depart() {
 	s.news.close()
 	close(s.closed)
 }
@@ -365,24 +365,6 @@ func (s *supervisor[S]) bury(session S) {
 	if s.gone != nil {
 		s.gone(session)
 	}
-}
-
-func (l *serving[S]) closed() <-chan struct{} {
-	if l == nil {
-		return nil
-	}
-	return l.session.Closed()
-}
-
-// settled reports whether there is a session that is heard. One that is silent has a
-// second attempt of its own, so its credential calls for none.
-func (l *serving[S]) settled() bool { return l != nil && !l.silent }
-
-func (l *serving[S]) changed() <-chan struct{} {
-	if l == nil {
-		return nil
-	}
-	return l.pulse.Changed()
 }
 
 // reasonOf says why a session ended, also if it was closed by whoever got hold of it.

@@ -136,6 +136,9 @@ type Follower struct {
 	told      uint64         // what is missing below it was told
 	end       uint64         // what the running subscription ends with; if atEnd
 	brokenOff *Gap           // where the old numbering broke off
+	forsaken  []Gap          // what was given up since another publisher has begun
+	severing  *TrackConsumer // found without anybody to ask
+	severedAt time.Time      // when
 	watch     watchdog
 
 	mu sync.Mutex

@@ -136,7 +136,7 @@ func (f *Follower) begin(a *attempt, sub *TrackConsumer) (*TrackConsumer, error)
 	f.dropFound()
 	f.reached, f.horizon, f.absent, f.begun, f.edge = 0, 0, 0, time.Now(), math.MaxUint64
 	f.age = sub.Info().MaxAge
-	f.watchOver()
+	f.watchOver(sub)
 	sub.hurry(a.start != nil)
 	f.mu.Lock()
 	if f.closed {

@@ -18,13 +18,15 @@ type openGroup struct {
 	consumer *GroupConsumer
 
 	// Owned by whoever has the Follower's turn.
-	last      *group // the newest copy
-	have      int    // index behind the last frame that the copies before it had
-	cut       bool   // last came with a subscription that is gone
-	tried     int    // above the index from which it was fetched last; 0: never
-	settled   bool   // what is missing before it was told by the subscription that brought it
-	gaps      []Gap  // so
-	restarted bool   // it begins a new numbering
+	last      *group    // the newest copy
+	have      int       // index behind the last frame that the copies before it had
+	cut       bool      // last came with a subscription that is gone
+	doubted   *group    // the copy that broke off while its subscription runs
+	since     time.Time // when that was seen
+	tried     int       // above the index from which it was fetched last; 0: never
+	settled   bool      // what is missing before it was told by the subscription that brought it
+	gaps      []Gap     // so
+	restarted bool      // it begins a new numbering
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -142,6 +144,12 @@ func (o *openGroup) leave() {
 	}
 	for _, via := range fetched {
 		via.release()
+	}
+	select {
+	case o.f.turn <- struct{}{}:
+		o.f.forgo(o)
+		o.f.leave()
+	default: // whoever has the turn deals with it
 	}
 }
 

@@ -29,21 +29,26 @@ func (f *Follower) enter(ctx context.Context, c *GroupConsumer) error {
 	default:
 	}
 	var rung chan struct{}
+	var again <-chan time.Time
 	if c != nil {
 		rung = c.sleeper.ch
-		// Whoever has the turn may have looked for it before this one stood in line.
-		again := time.AfterFunc(minPatience, f.nudge)
-		defer again.Stop()
+		ticker := time.NewTicker(minPatience)
+		defer ticker.Stop()
+		again = ticker.C
 	}
-	select {
-	case f.turn <- struct{}{}:
-		return nil
-	case <-rung:
-		return errRung
-	case <-f.life.Done():
-		return moqerr.ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		select {
+		case f.turn <- struct{}{}:
+			return nil
+		case <-rung:
+			return errRung
+		case <-again: // whoever has the turn may have missed the nudge
+			f.nudge()
+		case <-f.life.Done():
+			return moqerr.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -136,7 +141,8 @@ func (f *Follower) catchUp(seq uint64) {
 	if n := len(f.queue); n > 0 && f.edge != math.MaxUint64 { // what is before it is not told yet
 		f.edge = max(f.edge, f.queue[n-1].sequence)
 	}
-	if seq >= f.edge {
+	// A group that was queued with an earlier subscription may still wait for the rest of it.
+	if seq >= f.edge && f.position.firstCut() == nil {
 		f.cause, f.filling, f.edge = nil, false, math.MaxUint64
 		sub.hurry(false)
 	}
@@ -155,7 +161,7 @@ func (f *Follower) restart(o *openGroup) {
 	if f.subscribed() != nil { // else it is lost again, which was not told yet
 		f.cause = nil
 	}
-	f.brokenOff, f.filling, f.foreign = nil, false, false
+	f.brokenOff, f.forsaken, f.filling, f.foreign = nil, nil, false, false
 	f.told, f.horizon, f.absent, f.edge = 0, 0, 0, math.MaxUint64
 	f.watch.seen, f.datagrams = progress{}, nil
 	f.mu.Lock()
@@ -208,7 +214,13 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 	}
 	o := f.newOpenGroup(c)
 	if f.cause == nil {
-		o.settled, o.gaps = true, c.gaps
+		o.settled = true
+		from, _ := f.missing()
+		for _, gap := range c.gaps { // of which some may have come with an earlier subscription
+			if gap.First = max(gap.First, from); gap.First <= gap.Last {
+				o.gaps = append(o.gaps, gap)
+			}
+		}
 	}
 	f.enqueue(o)
 }
@@ -269,7 +281,7 @@ func (f *Follower) abandon() {
 		f.brokenOff = &end
 	}
 	for o := f.position.firstCut(); o != nil; o = f.position.firstCut() {
-		o.giveUp(f.cause)
+		f.forsaken = appendGap(f.forsaken, o.giveUp(f.cause))
 	}
 }
 
@@ -300,7 +312,10 @@ func (f *Follower) lose(sub *TrackConsumer, err error) {
 	}
 	f.atEnd, f.foreign, f.filling = false, false, false
 	if !f.restarting() {
-		f.brokenOff = nil
+		for _, gap := range f.forsaken { // no restart tells of them
+			f.gaps = appendGap(f.gaps, gap)
+		}
+		f.brokenOff, f.forsaken = nil, nil
 	}
 	f.patience.Store(0)
 	f.fail()

@@ -11,9 +11,10 @@ const maxOpenWatched = 64
 // progress is how far a track has come: up to which sequence, of a group or a datagram, and
 // to how many frames of its latest group, and of some older ones, which may still be open.
 type progress struct {
+	of     *track
 	next   uint64
 	frames int
-	older  int
+	older  int // of another track, or when groups have left the cache, not to be compared
 }
 
 func (p progress) behind(o progress) bool {
@@ -23,7 +24,7 @@ func (p progress) behind(o progress) bool {
 	case p.frames != o.frames:
 		return p.frames < o.frames
 	}
-	return p.older < o.older
+	return p.of == o.of && p.older < o.older
 }
 
 // watchdog notices that nothing comes. Whether that is the publisher's silence or a
@@ -44,7 +45,7 @@ func (w *watchdog) deadline() time.Time {
 
 // watchOver begins to watch a new subscription. One to a track that is made here cannot be
 // lost.
-func (f *Follower) watchOver() {
+func (f *Follower) watchOver(sub *TrackConsumer) {
 	w := &f.watch
 	w.since = time.Now()
 	switch {
@@ -53,6 +54,8 @@ func (f *Follower) watchOver() {
 	case w.wait == 0:
 		w.wait = f.stall
 	}
+	now := sub.progress()
+	w.seen.of, w.seen.older = now.of, now.older
 	f.patience.Store(int64(w.wait))
 }
 
@@ -66,6 +69,8 @@ func (f *Follower) look(sub *TrackConsumer) {
 		w.seen, w.since, w.wait = now, time.Now(), f.stall
 		f.patience.Store(int64(w.wait))
 		return
+	} else if now.older < w.seen.older {
+		w.seen.older = now.older
 	}
 	if time.Now().Before(w.deadline()) {
 		return
@@ -97,7 +102,7 @@ func (f *Follower) wakeUp(ctx context.Context, o *openGroup) error {
 func (c *TrackConsumer) progress() progress {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
-	p := progress{next: c.t.next}
+	p := progress{of: c.t, next: c.t.next}
 	if n := len(c.t.cache.groups); n > 0 {
 		p.frames = c.t.cache.groups[n-1].ready()
 		for _, g := range c.t.cache.groups[max(0, n-maxOpenWatched) : n-1] {

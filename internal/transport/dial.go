@@ -57,7 +57,13 @@ type Trial struct {
 	// QUIC's own retransmissions come at 0.2, 0.6, 1.4 and 3 s, which is too seldom.
 	Patience   time.Duration
 	HurryUntil time.Time
+
+	leaveAt time.Time // for the next address; zero: there is none
 }
+
+// ordinaryPatience is how long QUIC waits for the first answer of an address. Whoever is in a
+// hurry does not wait longer, if there is another address.
+const ordinaryPatience = 5 * time.Second
 
 // Dial connects to t. ctx bounds the dialing only: name resolution, QUIC, TLS, and on
 // WebTransport the CONNECT request. Addresses are tried in turn, each with its share
@@ -84,13 +90,18 @@ func (d *Dialer) Dial(ctx context.Context, t *Target, trial Trial) (Conn, error)
 			return conn, nil
 		}
 		err = fmt.Errorf("dial %s: %w", addr, err)
-		if failed != nil {
-			err = fmt.Errorf("%w; %w", failed, err)
+		over := ctx.Err() != nil || answered(err)
+		switch {
+		case failed == nil:
+			failed = err
+		case over: // what decides stands in front
+			failed = fmt.Errorf("%w; before that: %w", err, failed)
+		default:
+			failed = fmt.Errorf("%w; %w", failed, err)
 		}
-		if ctx.Err() != nil || answered(err) {
-			return nil, err
+		if over {
+			break
 		}
-		failed = err
 	}
 	return nil, failed
 }
@@ -123,10 +134,16 @@ func (d *Dialer) attempt(ctx context.Context, t *Target, addr netip.AddrPort, le
 		ctx, cancel = context.WithTimeoutCause(ctx, share, errNoShare)
 		defer cancel()
 	}
+	if left > 1 {
+		trial.leaveAt = time.Now().Add(ordinaryPatience)
+	}
 	for {
 		conn, err := d.knock(ctx, t, addr, trial)
-		if !errors.Is(err, errUnheard) || ctx.Err() != nil {
+		switch {
+		case !errors.Is(err, errUnheard) || ctx.Err() != nil:
 			return conn, err
+		case left > 1 && !time.Now().Before(trial.leaveAt):
+			return nil, &quic.IdleTimeoutError{}
 		}
 	}
 }
@@ -141,7 +158,7 @@ func (d *Dialer) knock(ctx context.Context, t *Target, addr netip.AddrPort, tria
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stamps := newStamps(trial.Heard)
-	if wait := trial.patience(); wait > 0 {
+	if wait, bounded := trial.patience(); bounded {
 		defer time.AfterFunc(wait, func() {
 			if !stamps.came.Load() {
 				cancel(errUnheard)
@@ -181,12 +198,21 @@ func (unnamed) GenerateConnectionID() (quic.ConnectionID, error) { return quic.C
 // ConnectionIDLen implements quic.ConnectionIDGenerator.
 func (unnamed) ConnectionIDLen() int { return 0 }
 
-// patience is how long a dial that begins now may hear nothing; 0: as long as it takes.
-func (t Trial) patience() time.Duration {
-	if t.Patience <= 0 || time.Until(t.HurryUntil) < t.Patience {
-		return 0
+// patience is how long a dial that begins now may hear nothing; not bounded: as long as it takes.
+func (t Trial) patience() (wait time.Duration, bounded bool) {
+	if t.Patience <= 0 {
+		return 0, false
 	}
-	return t.Patience - rand.N(t.Patience/5+1)
+	if time.Until(t.HurryUntil) >= t.Patience {
+		wait, bounded = t.Patience-rand.N(t.Patience/5+1), true
+	}
+	if !t.leaveAt.IsZero() {
+		left := max(time.Until(t.leaveAt), 0)
+		if !bounded || left < wait {
+			return left, true
+		}
+	}
+	return wait, bounded
 }
 
 func (d *Dialer) listen(ctx context.Context, ip netip.Addr) (net.PacketConn, error) {

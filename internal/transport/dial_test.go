@@ -315,3 +315,30 @@ func (c *closeCounter) Close() error {
 	c.closed.Add(1)
 	return c.PacketConn.Close()
 }
+
+// TestHurryAtTwoAddresses: a dial in a hurry comes to the second address no later than another.
+func TestHurryAtTwoAddresses(t *testing.T) {
+	bubble(t, func(t *testing.T, n *network) {
+		s := n.serve(serverOptions{})
+		d := n.dialer(s.cert)
+		d.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("10.9.9.9"), s.addr.Addr()}, nil
+		}
+		target, err := ParseURL("moqt://relay.test:4443")
+		require.NoError(t, err)
+		dial := func(trial Trial) time.Duration {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			start := time.Now()
+			conn, err := d.Dial(ctx, target, trial)
+			require.NoError(t, err)
+			took := time.Since(start)
+			require.NoError(t, conn.Close(0, ""))
+			return took
+		}
+		ordinary := dial(Trial{})
+		hurried := dial(Trial{Patience: 800 * time.Millisecond, HurryUntil: time.Now().Add(10 * time.Second)})
+		t.Log(ordinary, hurried)
+		require.LessOrEqual(t, hurried, ordinary)
+	})
+}

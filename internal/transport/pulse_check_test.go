@@ -39,3 +39,30 @@ func TestPulseChecksAfterAnAnswer(t *testing.T) {
 		require.Equal(t, Silent, p.Health())
 	})
 }
+
+// TestSlowTraffic: two packets a second are traffic, whose silence is probed, with any keep-alive.
+func TestSlowTraffic(t *testing.T) {
+	for name, keepAlive := range map[string]time.Duration{"off": -1, "30s": 30 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const rtt = 10 * time.Millisecond
+				s := newStamps(nil)
+				p := newPulse(s, PulseConfig{KeepAlive: keepAlive, Probe: func() {}}, func() time.Duration { return rtt })
+				defer p.Stop()
+				for range 40 { // 20 s
+					s.received()
+					time.Sleep(500 * time.Millisecond)
+				}
+				require.True(t, s.busy())
+				require.Equal(t, time.Second, p.patience())
+				dark := time.Now()
+				select {
+				case <-p.Changed():
+				case <-time.After(10 * time.Second): // the idle timeout
+				}
+				require.Equal(t, Silent, p.Health(), "after %v", time.Since(dark))
+				require.Less(t, time.Since(dark), 3*time.Second)
+			})
+		})
+	}
+}

@@ -127,7 +127,11 @@ func (t *Target) hush(err error) error {
 			said = inner[1].Error() // TLS quotes the peer's certificate
 		}
 		if words := t.redact(said); words != said {
-			return &quic.TransportError{Remote: e.Remote, FrameType: e.FrameType, ErrorCode: e.ErrorCode, ErrorMessage: words}
+			clean := &quic.TransportError{Remote: e.Remote, FrameType: e.FrameType, ErrorCode: e.ErrorCode, ErrorMessage: words}
+			if Transient(err) {
+				return transient{clean}
+			}
+			return clean
 		}
 		return err
 	}
@@ -138,6 +142,22 @@ func (t *Target) hush(err error) error {
 	}
 	return err
 }
+
+// Transient reports whether a callback of the TLS configuration says of its failure, by a method
+// Transient, that it will pass: it tells nothing of the peer.
+func Transient(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Transient() bool
+	}](err)
+	return ok && e.Transient()
+}
+
+// transient is all that is kept of such a failure whose text repeats what is secret.
+type transient struct{ error }
+
+func (t transient) Unwrap() error { return t.error }
+func (transient) Transient() bool { return true }
 
 // hushResponse does the same for what is wrong with a response: http3 quotes its fields.
 func (t *Target) hushResponse(err error) error {

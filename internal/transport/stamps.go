@@ -55,11 +55,12 @@ func (s *stamps) received() {
 		s.gapBefore.Store(s.gap.Swap(0))
 		s.readsBefore.Store(s.reads.Swap(0))
 	}
+	begins := s.reads.Add(1)+s.readsBefore.Load() == traffic
 	// A pause in which nobody had anything to say tells nothing of the traffic behind it.
 	if gap > s.gap.Load() && !roused && s.busy() {
 		s.gap.Store(gap)
 	}
-	if reads := s.reads.Add(1); reads == traffic && p != nil {
+	if begins && p != nil {
 		p.quicken()
 	}
 	if p != nil && p.health.Load() != int32(Alive) {
