@@ -29,12 +29,10 @@ func (f *Follower) enter(ctx context.Context, c *GroupConsumer) error {
 	default:
 	}
 	var rung chan struct{}
-	var again <-chan time.Time
+	again := time.NewTimer(minPatience)
+	defer again.Stop()
 	if c != nil {
 		rung = c.sleeper.ch
-		ticker := time.NewTicker(minPatience)
-		defer ticker.Stop()
-		again = ticker.C
 	}
 	for {
 		select {
@@ -42,8 +40,11 @@ func (f *Follower) enter(ctx context.Context, c *GroupConsumer) error {
 			return nil
 		case <-rung:
 			return errRung
-		case <-again: // whoever has the turn may have missed the nudge
-			f.nudge()
+		case <-again.C: // whoever has the turn may have missed the nudge
+			if c != nil {
+				f.nudge()
+				again.Reset(minPatience)
+			}
 		case <-f.life.Done():
 			return moqerr.ErrClosed
 		case <-ctx.Done():
