@@ -69,7 +69,7 @@ func streamCode(err error) moqerr.StreamCode {
 		return moqerr.StreamEvicted
 	case errors.Is(err, moqerr.ErrTooOld):
 		return moqerr.StreamOld
-	case errors.Is(err, moqerr.ErrDuplicate), errors.Is(err, context.Canceled):
+	case errors.Is(err, moqerr.ErrDuplicate), errors.Is(err, context.Canceled), errors.Is(err, moqerr.ErrClosed):
 		return moqerr.StreamCancelled
 	default:
 		return moqerr.StreamInternal

@@ -43,16 +43,15 @@ func (p *publication) expire(sequence uint64, w *groupWriter) {
 	in, older := p.track.StaleIn(sequence)
 	if older && w.overdue(in) {
 		w.stream.Reset(moqerr.StreamOld)
-		p.abandon(w)
 	}
 }
 
-// abandon notes a group of which the peer may not even know that there was one.
+// abandon notes a group that was reset, if the peer may not even know that there was one.
 func (p *publication) abandon(w *groupWriter) {
 	w.mu.Lock()
-	begun := w.begun
+	unheard := w.expired && !w.begun
 	w.mu.Unlock()
-	if begun {
+	if !unheard {
 		return
 	}
 	p.mu.Lock()
@@ -80,6 +79,7 @@ func (w *groupWriter) overdue(in time.Duration) bool {
 		w.timer.Reset(max(in, staleGrace))
 		return false
 	case w.stale:
+		w.expired = w.writing
 		return w.writing
 	}
 	w.stale = true

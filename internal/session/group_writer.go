@@ -43,6 +43,7 @@ type groupWriter struct {
 	writing bool
 	begun   bool // something was sent
 	stale   bool
+	expired bool // and so it was reset
 	done    bool
 	timer   *time.Timer // runs out when the group becomes too old, and then when it is blocked
 }
@@ -175,6 +176,7 @@ func (w *groupWriter) run(p *publication, header wire.Group) {
 	}
 	if err != nil && p.s.serving.Err() == nil {
 		w.stream.Reset(streamCode(err))
+		p.abandon(w)
 		p.s.log.Debug("group not sent whole", "group", header.Sequence, "err", err)
 	}
 	_ = w.group.Close() // never fails

@@ -149,12 +149,13 @@ func (sub *subscription) tell(p wire.SubscribeParams) {
 	}
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
-	if t := (tail{p.Start, p.FrameStart}); !slices.Contains(sub.tails, t) {
-		if len(sub.tails) == maxTails {
-			sub.tails = slices.Delete(sub.tails, 0, 1)
-		}
-		sub.tails = append(sub.tails, t)
+	t := tail{p.Start, p.FrameStart}
+	if at := slices.Index(sub.tails, t); at >= 0 {
+		sub.tails = slices.Delete(sub.tails, at, at+1)
+	} else if len(sub.tails) == maxTails {
+		sub.tails = slices.Delete(sub.tails, 0, 1)
 	}
+	sub.tails = append(sub.tails, t)
 }
 
 // askedFor reports whether the peer was ever asked for that group from that frame on. What

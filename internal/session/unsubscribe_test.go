@@ -176,3 +176,55 @@ func TestFinishedTrackMakesWay(t *testing.T) {
 		require.Equal(t, uint64(1), g.Sequence())
 	})
 }
+
+// TestLeavingReaderCancelsGroups: who unsubscribes tells the sender of an open group that it was
+// cancelled, not that we have an internal error.
+func TestLeavingReaderCancelsGroups(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		seen := pubsub.NewOrigin()
+		p, _ := b.against(Config{Subscribe: seen})
+		announce, _ := p.answer(wire.StreamAnnounce)
+		bytes := wire.AnnounceOK{Hop: peerHop, Active: 1}.Append(nil, b.version)
+		_, err := announce.Write(wire.Announce{Suffix: "x", Hops: []uint64{4}}.Append(bytes, b.version))
+		require.NoError(t, err)
+		there, err := seen.Broadcast(t.Context(), "x")
+		require.NoError(t, err)
+		got := make(chan *pubsub.TrackConsumer, 1)
+		go func() {
+			c, err := there.Subscribe(t.Context(), "t", pubsub.SubscribeOptions{})
+			if err == nil {
+				got <- c
+			}
+		}()
+		track, _ := p.answer(wire.StreamTrack)
+		_, err = track.Write(wire.TrackInfo{Timescale: 1000, MaxAge: time.Second}.Append(nil, b.version))
+		require.NoError(t, err)
+		require.NoError(t, track.Close())
+		_, body := p.answer(wire.StreamSubscribe)
+		m, err := wire.ParseSubscribe(body, b.version)
+		require.NoError(t, err)
+		c := <-got
+		s, err := p.conn.OpenUniStream(t.Context())
+		require.NoError(t, err)
+		h := wire.Group{Subscribe: m.ID, Sequence: 3}.Append(wire.AppendVarint(nil, uint64(wire.UniGroup)), b.version)
+		_, err = s.Write(append(wire.AppendFrameHeader(h, 0, 1), 'a'))
+		require.NoError(t, err)
+		g, err := c.NextGroup(t.Context())
+		require.NoError(t, err)
+		_, err = g.NextFrame(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, g.Close())
+		require.NoError(t, c.Close())
+		time.Sleep(time.Second)
+		for range 3 {
+			if _, err = s.Write(append(wire.AppendFrameHeader(nil, 0, 1), 'b')); err != nil {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		var stopped *moqerr.StreamError
+		require.ErrorAs(t, err, &stopped)
+		require.True(t, stopped.Remote)
+		require.Equal(t, moqerr.StreamCancelled, stopped.Code)
+	})
+}

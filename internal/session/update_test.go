@@ -159,3 +159,17 @@ func TestTailsAreBounded(t *testing.T) {
 		require.Less(t, len(sub.tails), 1000)
 	})
 }
+
+// TestTailAskedAgain: what was asked for again is not the oldest.
+func TestTailAskedAgain(t *testing.T) {
+	var sub subscription
+	ask := func(frame uint64) {
+		sub.tell(wire.SubscribeParams{Start: 5, HasStart: true, FrameStart: frame})
+	}
+	for frame := range uint64(maxTails) {
+		ask(frame + 1)
+	}
+	ask(1)
+	ask(maxTails + 1)
+	require.True(t, sub.askedFor(5, 1), "asked for one update ago")
+}
