@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,10 +40,16 @@ const modelFrames = 4
 type modelPub struct {
 	id    uint64
 	born  time.Time
-	final uint64 // 0: it never ends
+	final atomic.Uint64 // 0: it never ends
 	never map[uint64]bool
 	short map[uint64]int // its publisher resets it behind so many frames
 	keep  uint64         // how many groups are kept for fetches
+}
+
+// over reports whether seq is at or behind the end.
+func (p *modelPub) over(seq uint64) bool {
+	final := p.final.Load()
+	return final > 0 && seq >= final
 }
 
 func (p *modelPub) live() uint64 { return uint64(time.Since(p.born) / time.Second) }
@@ -111,13 +118,13 @@ func (m *model) rnd(n int) int {
 }
 
 func (m *model) publisher(id uint64) *modelPub {
-	p := &modelPub{id: id, born: time.Now(), never: map[uint64]bool{}, short: map[uint64]int{}, keep: []uint64{1000, 3, 0}[m.r.IntN(3)]}
+	p := &modelPub{id: id, born: time.Now(), never: map[uint64]bool{}, short: map[uint64]int{}, keep: []uint64{1000, 3, 0}[m.rnd(3)]}
 	for s := range uint64(200) {
-		switch m.r.IntN(12) {
+		switch m.rnd(12) {
 		case 0:
 			p.never[s] = true
 		case 1:
-			p.short[s] = m.r.IntN(modelFrames)
+			p.short[s] = m.rnd(modelFrames)
 		}
 	}
 	return p
@@ -224,11 +231,11 @@ func (l *modelLink) serve(q *Request) {
 		}
 	})
 	var groups sync.WaitGroup
-	for seq := start; p.final == 0 || seq < p.final; seq++ {
+	for seq := start; !p.over(seq); seq++ {
 		if !pauseIn(ctx, time.Until(p.born.Add(time.Duration(seq)*time.Second))) {
 			break
 		}
-		if p.final > 0 && seq >= p.final {
+		if p.over(seq) {
 			break
 		}
 		if p.never[seq] {
@@ -257,7 +264,7 @@ func (l *modelLink) serve(q *Request) {
 		})
 	}
 	if ctx.Err() == nil {
-		_ = tp.EndAt(p.final)
+		_ = tp.EndAt(p.final.Load())
 	}
 	groups.Wait()
 	if ctx.Err() == nil {
@@ -300,7 +307,7 @@ func (l *modelLink) fetch(q *FetchRequest) {
 	}
 	_, short := p.short[seq]
 	switch {
-	case p.never[seq] || short || seq+p.keep < p.live() || seq > p.live() || p.final > 0 && seq >= p.final:
+	case p.never[seq] || short || seq+p.keep < p.live() || seq > p.live() || p.over(seq):
 		q.Reject(nil)
 	case l.mess && m.rnd(6) == 0:
 		q.Reject(&moqerr.StreamError{Code: moqerr.StreamInternal, Remote: true})
@@ -378,7 +385,7 @@ func (m *model) run() {
 	}
 	time.Sleep(2 * time.Second)
 	m.note("final")
-	p.final = p.live() + 2 // who serves looks after each group
+	p.final.Store(p.live() + 2) // who serves looks after each group
 	select {
 	case <-m.done:
 	case <-time.After(20 * time.Minute):
@@ -387,7 +394,7 @@ func (m *model) run() {
 	_ = m.f.Close()
 	l.cut(nil)
 	<-m.done
-	m.check(p.final)
+	m.check(p.final.Load())
 	if t.Failed() {
 		for _, line := range m.log {
 			t.Log(line)
