@@ -65,6 +65,7 @@ func TestFollowUpdateWhileAsking(t *testing.T) {
 		q, err = feed.Next(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, f.Update(SubscribeOptions{Priority: 7, Start: ptr(1)}))
+		synctest.Wait() // its reader may not have got to where it hears of updates
 		require.Equal(t, uint8(7), q.Demand().Priority)
 		require.Equal(t, ptr(4), q.Demand().Start)
 		require.NoError(t, f.Close())
