@@ -60,7 +60,9 @@ type Config struct {
 	Versions []Version
 
 	// TLS holds roots, client certificates, the server name and a session cache. It is
-	// cloned. Default: the system's roots, and the URL's host as the name.
+	// cloned. Default: the system's roots, and the URL's host as the name. A callback in it
+	// that fails for a moment only, such as one that reads files, returns an error with a
+	// method Transient() bool that says true: else three such failures end a [Reconnect].
 	TLS *tls.Config
 	// Fingerprints are SHA-256 sums of the server's leaf certificate, each of 64 hex
 	// digits. If there are any, one of them must match, and they replace the checks of
