@@ -128,6 +128,10 @@ type Follower struct {
 	found     *GroupConsumer // the lowest group above absent that was found so far
 	absent    uint64         // what is missing below it, from told on, nobody has
 	stride    uint64         // how far above it is looked next
+	unopened  *GroupConsumer // found, and its first frame is waited for
+	arriving  *GroupConsumer // came with the running subscription, likewise
+	awaited   *group         // of which of the two
+	awaitEnd  time.Time      // for how long
 	datagrams spans          // sequences that came as datagrams with earlier subscriptions
 	vague     int            // fetches in a row that failed without a reason
 	edge      uint64         // what lies above it is no matter of that loss
@@ -270,6 +274,7 @@ func (f *Follower) Close() error {
 	f.turn <- struct{}{} // whoever had it has seen the end
 	f.dropFetch()
 	f.dropFound()
+	f.dropUnopened()
 	for _, o := range f.queue {
 		o.leave()
 	}

@@ -134,6 +134,7 @@ func (f *Follower) begin(a *attempt, sub *TrackConsumer) (*TrackConsumer, error)
 	f.foreign = p.known && a.source != 0 && p.source != 0 && a.source != p.source
 	f.filling = f.cause != nil && !f.foreign && (f.resume == ResumeLast || f.seamless)
 	f.dropFound()
+	f.dropUnopened()
 	f.reached, f.horizon, f.absent, f.begun, f.edge = 0, 0, 0, time.Now(), math.MaxUint64
 	f.age = sub.Info().MaxAge
 	f.watchOver(sub)

@@ -19,20 +19,30 @@ type pending struct {
 	since     time.Time
 }
 
-// fetch reads a group from where the running subscription comes from.
-func (f *Follower) fetch(ctx context.Context, seq uint64, frame int) (*GroupConsumer, error) {
+// fetch reads a group from where the running subscription comes from, for o if that is not nil,
+// whose reader's leaving ends it.
+func (f *Follower) fetch(ctx context.Context, seq uint64, frame int, o *openGroup) (*GroupConsumer, error) {
 	p := f.pending
 	if p == nil || p.broadcast != f.broadcast || p.group != seq || p.frame != frame {
 		f.dropFetch()
 		f.mu.Lock()
-		o := FetchOptions{Priority: f.opts.Priority, FirstFrame: frame}
+		opts := FetchOptions{Priority: f.opts.Priority, FirstFrame: frame}
 		f.mu.Unlock()
-		c, q, err := f.broadcast.askFetch(f.track, seq, o)
+		c, q, err := f.broadcast.askFetch(f.track, seq, opts)
 		if q == nil {
 			return c, err
 		}
-		p = &pending{f.broadcast, seq, frame, q, time.Now()}
+		p = &pending{broadcast: f.broadcast, group: seq, frame: frame, request: q, since: time.Now()}
 		f.pending = p
+		if o != nil {
+			o.awaits(q)
+		}
+	}
+	select {
+	case <-p.request.done:
+		f.pending = nil
+		return p.request.consumer, p.request.err
+	default:
 	}
 	patience := time.NewTimer(time.Until(p.since.Add(fetchPatience)))
 	defer patience.Stop()
@@ -56,14 +66,6 @@ func (f *Follower) dropFetch() {
 	if f.pending != nil {
 		f.pending.request.takeBack()
 		f.pending = nil
-	}
-}
-
-// forgo takes back what was asked for the rest of o, if nobody wants that any more. The caller
-// has the turn.
-func (f *Follower) forgo(o *openGroup) {
-	if p := f.pending; p != nil && p.group == o.sequence && p.frame == o.frames() && o.over() {
-		f.dropFetch()
 	}
 }
 

@@ -35,8 +35,13 @@ type openGroup struct {
 	err     *moqerr.GapError // why nothing more comes; nil: not known
 	left    bool             // the reader is done with it
 	stop    func()           // ends what the reader does as the one who moves the Follower on
+	adrift  bool             // nothing comes of last any more, and it may never end
+	asking  *FetchRequest    // for the rest of it, not answered yet
 
-	timer *time.Timer // the reader's own
+	// The reader's own.
+	timer *time.Timer
+	index int       // of the frame that it waits for
+	alarm time.Time // when it looks for a stall; zero: not settled
 }
 
 // newOpenGroup makes a group of what the subscription brought.
@@ -62,8 +67,33 @@ func (o *openGroup) over() bool {
 	return o.err != nil || o.left
 }
 
-// breakOff notes that the subscription is gone.
-func (o *openGroup) breakOff() { o.have, o.cut = o.frames(), true }
+// breakOff notes that the subscription is gone. Its track may go on without saying anything, so
+// whoever sleeps within the group is woken.
+func (o *openGroup) breakOff() {
+	o.have, o.cut = o.frames(), true
+	o.mu.Lock()
+	o.adrift = true
+	o.mu.Unlock()
+	o.consumer.sleeper.ring()
+}
+
+// drifts reports whether the reader has to see to the rest by itself.
+func (o *openGroup) drifts() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.adrift
+}
+
+// awaits notes what was asked for the rest, so that leave takes it back; nil: nothing.
+func (o *openGroup) awaits(q *FetchRequest) {
+	o.mu.Lock()
+	o.asking = q
+	left := o.left
+	o.mu.Unlock()
+	if left && q != nil {
+		q.takeBack()
+	}
+}
 
 // goOnWith gives the reader another copy; via is what was fetched for it, if it was.
 func (o *openGroup) goOnWith(g *group, via *GroupConsumer) {
@@ -71,6 +101,7 @@ func (o *openGroup) goOnWith(g *group, via *GroupConsumer) {
 	o.last, o.cut = g, false
 	o.mu.Lock()
 	left := o.left
+	o.adrift = false
 	o.copies = append(o.copies, g)
 	if via != nil && !left {
 		o.fetched = append(o.fetched, via)
@@ -136,8 +167,8 @@ func (o *openGroup) next(c *GroupConsumer) bool {
 func (o *openGroup) leave() {
 	o.mu.Lock()
 	o.left = true
-	fetched, stop := o.fetched, o.stop
-	o.fetched = nil
+	fetched, stop, asking := o.fetched, o.stop, o.asking
+	o.fetched, o.asking = nil, nil
 	o.mu.Unlock()
 	if stop != nil {
 		stop()
@@ -145,11 +176,8 @@ func (o *openGroup) leave() {
 	for _, via := range fetched {
 		via.release()
 	}
-	select {
-	case o.f.turn <- struct{}{}:
-		o.f.forgo(o)
-		o.f.leave()
-	default: // whoever has the turn deals with it
+	if asking != nil {
+		asking.takeBack() // whoever has the turn hears of it at once
 	}
 }
 
@@ -177,6 +205,13 @@ func (o *openGroup) await(ctx context.Context, c *GroupConsumer) error {
 			if err := o.until(ctx, c, o.f.repair); err != nil {
 				return err
 			}
+		case asleep && o.drifts():
+			c.g.mu.Lock()
+			c.g.bell.remove(&c.sleeper)
+			c.g.mu.Unlock()
+			if err := o.until(ctx, c, o.f.repair); err != nil {
+				return err
+			}
 		case asleep:
 			if err := o.doze(ctx, c); err != nil {
 				return err
@@ -188,11 +223,16 @@ func (o *openGroup) await(ctx context.Context, c *GroupConsumer) error {
 // doze waits for a frame, or until the subscription has been silent for too long.
 func (o *openGroup) doze(ctx context.Context, c *GroupConsumer) error {
 	var alarm <-chan time.Time
-	if wait := o.f.patience.Load(); wait > 0 {
+	if patience := time.Duration(o.f.patience.Load()); patience > 0 {
+		// It goes on between calls, so that those with short contexts notice it too.
+		if now := time.Now(); o.alarm.IsZero() || o.index != c.Index() || o.alarm.After(now.Add(patience)) {
+			o.index, o.alarm = c.Index(), now.Add(patience)
+		}
+		wait := max(time.Until(o.alarm), 1)
 		if o.timer == nil {
-			o.timer = time.NewTimer(time.Duration(wait))
+			o.timer = time.NewTimer(wait)
 		} else {
-			o.timer.Reset(time.Duration(wait))
+			o.timer.Reset(wait)
 		}
 		defer o.timer.Stop()
 		alarm = o.timer.C
@@ -204,7 +244,7 @@ func (o *openGroup) doze(ctx context.Context, c *GroupConsumer) error {
 	case <-c.sleeper.ch:
 		return nil
 	case <-alarm:
-		silent = true
+		silent, o.alarm = true, time.Time{}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

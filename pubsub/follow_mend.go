@@ -121,8 +121,13 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 	from := o.frames()
 	stuck := o.tried > 0 && from < o.tried // the last try brought nothing
 	if fetch && !stuck && o.sequence >= f.horizon && !f.tooFar(f.subscribed(), o.last) {
-		c, err := f.fetch(ctx, o.sequence, from)
+		c, err := f.fetch(ctx, o.sequence, from, o)
+		if f.pending == nil {
+			o.awaits(nil)
+		}
 		switch {
+		case err != nil && o.over():
+			return nil // nobody wants it any more
 		case err == nil:
 			f.vague = 0
 			o.tried = from + 1
@@ -181,15 +186,17 @@ func (f *Follower) firstOf(ctx context.Context, first, limit uint64) (*GroupCons
 
 // find fetches a group, whole; nil if nobody has it, or if it is too far back.
 func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error) {
-	c, err := f.fetch(ctx, seq, 0)
+	c, err := f.unopened, error(nil)
+	if c == nil || c.Sequence() != seq {
+		f.dropUnopened()
+		c, err = f.fetch(ctx, seq, 0, nil)
+	}
+	f.unopened = nil
 	if err == nil {
 		f.vague = 0
-		if f.within > 0 {
-			f.awaitFrame(ctx, c)
-			if ctx.Err() != nil || f.isClosed() {
-				c.release()
-				return nil, context.Canceled // the caller sees which of the two it was
-			}
+		if f.within > 0 && !f.awaitFrame(ctx, c) {
+			f.unopened = c               // it goes on between calls
+			return nil, context.Canceled // the caller sees which of the two it was
 		}
 	}
 	switch {
@@ -202,12 +209,24 @@ func (f *Follower) find(ctx context.Context, seq uint64) (*GroupConsumer, error)
 }
 
 // awaitFrame waits for the first frame of a group, whose time is the group's, but not for long:
-// one that is open may have none for ever.
-func (f *Follower) awaitFrame(ctx context.Context, c *GroupConsumer) {
-	ctx, cancel := context.WithTimeout(ctx, minPatience)
+// one that is open may have none for ever. It reports whether that is over, and not the caller's
+// patience or the Follower's life.
+func (f *Follower) awaitFrame(ctx context.Context, c *GroupConsumer) bool {
+	if f.awaited != c.g {
+		f.awaited, f.awaitEnd = c.g, time.Now().Add(minPatience)
+	}
+	short, cancel := context.WithDeadline(ctx, f.awaitEnd)
 	defer cancel()
 	defer context.AfterFunc(f.life, cancel)()
-	_, _ = c.ReadRaw(ctx, nil)
+	_, err := c.ReadRaw(short, nil)
+	return err == nil || ctx.Err() == nil && !f.isClosed()
+}
+
+func (f *Follower) dropUnopened() {
+	if f.unopened != nil {
+		f.unopened.release()
+		f.unopened = nil
+	}
 }
 
 // search finds the lowest group from absent on, and below limit, that can be had. Groups are
@@ -289,7 +308,6 @@ func (f *Follower) drive(ctx context.Context, o *openGroup) error {
 			err = f.judge(ctx, o)
 		}
 		if err != nil {
-			f.forgo(o)
 			f.leave()
 			return err
 		}

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -78,15 +79,21 @@ func (f *Follower) step(ctx context.Context) error {
 	case f.due():
 		return f.mendNext(ctx)
 	}
-	c, err := sub.nextUntil(ctx, f.watch.deadline(), f.nudged.Load)
+	c := f.arriving
+	if c == nil {
+		c, err = sub.nextUntil(ctx, f.watch.deadline(), f.nudged.Load)
+	}
 	switch {
 	case err == nil && f.overtaken():
+		f.arriving = nil
 		_ = sub.Close() // what is here may have been numbered by another publisher
 		f.lose(sub, errOvertaken)
 	case err == nil:
-		if f.cause != nil && f.within > 0 {
-			f.awaitFrame(ctx, c) // a session opens a group before its first frame is here
+		// A session opens a group before its first frame is here.
+		if f.arriving = c; f.cause != nil && f.within > 0 && !f.awaitFrame(ctx, c) {
+			return cmp.Or(ctx.Err(), error(moqerr.ErrClosed))
 		}
+		f.arriving = nil
 		f.arrive(sub, c)
 	case f.isClosed():
 		return moqerr.ErrClosed
@@ -123,6 +130,7 @@ func (f *Follower) deliver() (*GroupConsumer, error) {
 	gaps := append(f.gaps, o.gaps...)
 	f.gaps, o.gaps = nil, nil
 	f.count(gaps)
+	f.position.tell(gaps)
 	f.position.advance(o)
 	f.catchUp(o.sequence)
 	o.consumer.gaps = gaps
@@ -298,6 +306,10 @@ func (f *Follower) finish(sub *TrackConsumer) {
 // lose takes leave of a subscription that failed. What is here of it stays.
 func (f *Follower) lose(sub *TrackConsumer, err error) {
 	queued := len(f.queue)
+	if c := f.arriving; c != nil {
+		f.arriving = nil
+		f.arrive(sub, c)
+	}
 	f.drain(sub)
 	_ = sub.Close()
 	f.datagrams = f.carried()

@@ -16,6 +16,7 @@ type position struct {
 	source uint64       // whose numbering it is; 0 if unknown
 	top    uint64       // everything below was delivered, or told as lost, or is in open
 	whole  uint64       // above the highest group known to have come whole
+	gapped uint64       // above the highest group that a gap has named
 	open   []*openGroup // delivered, and not known to be whole; by sequence
 }
 
@@ -92,10 +93,23 @@ func (p *position) restartedBy(source uint64, first bool, seq uint64) bool {
 // end describes where the numbering broke off.
 func (p *position) end(cause error) Gap {
 	gap := Gap{First: p.top, Cause: cause, Restarted: true}
-	if o := p.firstCut(); o != nil {
-		gap.First, gap.FirstFrame = o.sequence, o.have
+	for _, o := range p.open {
+		// What lies below a gap that was told is told by its own error.
+		if o.cut && !o.over() && o.sequence+1 >= p.gapped {
+			gap.First, gap.FirstFrame = o.sequence, o.have
+			break
+		}
 	}
 	return gap
+}
+
+// tell notes what gaps have named.
+func (p *position) tell(gaps []Gap) {
+	for _, gap := range gaps {
+		if !gap.Restarted {
+			p.gapped = max(p.gapped, gap.Last+1)
+		}
+	}
 }
 
 // appendGap adds a loss to a list of losses by sequence, in as few pieces as can be.
