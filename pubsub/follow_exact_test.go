@@ -265,3 +265,51 @@ func TestCloseUnblocksACutGroup(t *testing.T) {
 		}
 	})
 }
+
+// TestMendedByTheNextSubscription: a group whose rest was asked for in vain, since the relay had
+// lost its source, is not given up when the subscription is lost for that.
+func TestMendedByTheNextSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := NewOrigin()
+		feed := o.Feed()
+		feed.AnswerFetches()
+		_, err := feed.Attach(Route{Prefix: "b", Hops: []uint64{9}})
+		require.NoError(t, err)
+		f := follow(t, o, FollowOptions{Resume: ResumeLast})
+		got := make(chan *GroupConsumer, 2)
+		go func() {
+			for {
+				g, err := f.NextGroup(bg)
+				if err != nil {
+					return
+				}
+				got <- g
+			}
+		}()
+		tp := accept(t, feed)
+		open := openAt(t, tp, 1, 0, 1)
+		one := <-got
+		putGroup(t, tp, 2, time.Second, 1)
+		<-got
+		synctest.Wait()
+		rest := make(chan error, 1)
+		go func() {
+			_, err := readAll(t, one)
+			rest <- err
+		}()
+		open.Abort(moqerr.StreamInternal)
+		q, err := feed.NextFetch(testCtx(t))
+		require.NoError(t, err)
+		q.Reject(&moqerr.StreamError{Code: moqerr.StreamUnroutable, Remote: true})
+		synctest.Wait()
+		require.Empty(t, rest)
+		feed.Close(errLost)
+		feed = o.Feed()
+		_, err = feed.Attach(Route{Prefix: "b", Hops: []uint64{9}})
+		require.NoError(t, err)
+		part{1, 3, "."}.write(t, accept(t, feed))
+		require.NoError(t, <-rest)
+		require.NoError(t, f.Close())
+		feed.Close(errLost)
+	})
+}
