@@ -6,6 +6,9 @@ import (
 	"slices"
 )
 
+// maxPassed is how many groups that were not wanted are remembered.
+const maxPassed = 512
+
 // NextArrival returns the groups in the order of their arrival, as whoever forwards them
 // wants them. Left out are groups below Start (or below the first one, if there is no
 // Start) and groups too old by MaxAge. A group above End is held back until an Update
@@ -29,9 +32,13 @@ func (c *TrackConsumer) stepArrival() step {
 		c.cursor = g.arrival + 1
 		switch {
 		case !c.wants(g):
+			c.pass(g.sequence)
 		case c.opts.End != nil && g.sequence > *c.opts.End:
 			c.park(g.sequence)
 		default:
+			if i := slices.Index(c.passed, g.sequence); i >= 0 { // it went away, and is here again
+				c.passed = slices.Delete(c.passed, i, i+1)
+			}
 			return step{group: newGroupConsumer(g, nil, c.from(g))}
 		}
 	}
@@ -76,6 +83,14 @@ func (c *TrackConsumer) wants(g *group) bool {
 	return g.sequence >= c.low && c.fits(g) && cache.kept(g) && !cache.tooOld(cache.at(g.sequence+1), c.ageTicks)
 }
 
+// pass remembers a group that is too old, or below Start: an Update may change that.
+func (c *TrackConsumer) pass(seq uint64) {
+	if len(c.passed) == maxPassed {
+		c.passed = slices.Delete(c.passed, 0, maxPassed/2)
+	}
+	c.passed = append(c.passed, seq)
+}
+
 // park remembers a group above End. What was evicted meanwhile is forgotten.
 func (c *TrackConsumer) park(seq uint64) {
 	if len(c.parked) >= maxGroups {
@@ -95,8 +110,12 @@ func (c *TrackConsumer) unpark() *group {
 			continue
 		}
 		c.parked = slices.Delete(c.parked, i, i+1)
-		if cache.has(seq) && c.wants(cache.groups[cache.at(seq)]) {
+		switch {
+		case !cache.has(seq):
+		case c.wants(cache.groups[cache.at(seq)]):
 			return cache.groups[cache.at(seq)]
+		default:
+			c.pass(seq)
 		}
 	}
 	return nil

@@ -268,3 +268,21 @@ func TestNewReaderAfterTheLatestWentAway(t *testing.T) {
 	require.Nil(t, gap)
 	feed.Close(io.ErrUnexpectedEOF)
 }
+
+// TestUpdateTakesWhatWasTooOld: groups that were passed over are delivered if an Update wants them.
+func TestUpdateTakesWhatWasTooOld(t *testing.T) {
+	o := NewOrigin()
+	tp := newTestTrack(t, o, time.Hour)
+	c := subscribe(t, o, SubscribeOptions{MaxAge: LiveOnly})
+	putGroup(t, tp, 6, 6*time.Second, 1)
+	require.Equal(t, []uint64{6}, arrivals(t, c, 1))
+	putGroup(t, tp, 8, 8*time.Second, 2)
+	require.Equal(t, []uint64{8}, arrivals(t, c, 1))
+	putGroup(t, tp, 7, 7*time.Second, 1) // overtaken on its way
+	requireNone(t, c.NextArrival)
+	require.NoError(t, c.Update(SubscribeOptions{Start: ptr(8), MaxAge: time.Hour}))
+	requireNone(t, c.NextArrival)
+	require.NoError(t, c.Update(SubscribeOptions{Start: ptr(6), MaxAge: time.Hour}))
+	require.Equal(t, []uint64{7}, arrivals(t, c, 1))
+	requireNone(t, c.NextArrival)
+}

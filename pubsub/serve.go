@@ -56,6 +56,33 @@ func (c *TrackConsumer) Floor() uint64 {
 	return floor
 }
 
+// maxDrops is how much news of groups that never come is kept for whoever passes it on.
+const maxDrops = 64
+
+// Range is a range of groups, both ends included.
+type Range struct{ First, Last uint64 }
+
+// Dropped returns the ranges of groups that were said never to come since it was asked last,
+// so that whoever forwards the track says so too. Some of these groups may be here all the same.
+func (c *TrackConsumer) Dropped() (ranges []Range) {
+	t := c.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	news := t.dropped - c.dropped
+	if news == 0 {
+		return nil
+	}
+	c.dropped = t.dropped
+	from := t.never
+	if news <= uint64(len(t.drops)) {
+		from = t.drops[uint64(len(t.drops))-news:]
+	}
+	for _, r := range from {
+		ranges = append(ranges, Range{r.first, r.last})
+	}
+	return ranges
+}
+
 // frameHead is the most that the wire puts in front of a frame (moq-lite.md §4.12).
 const frameHead = 12
 

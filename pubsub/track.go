@@ -85,11 +85,13 @@ type track struct {
 	started bool   // begin is what the peer's START said
 	final   uint64 // the first sequence that will never exist; if bounded
 	bounded bool
-	never   spans // sequences that will never come
-	carried spans // sequences that came as datagrams, not groups; also below what is kept
-	ended   bool  // no more groups
-	gone    bool  // released: a new reader needs a new track
-	err     error // why it ended before its end
+	never   spans  // sequences that will never come
+	drops   []span // of these the latest news, in their order
+	dropped uint64 // how much news there was
+	carried spans  // sequences that came as datagrams, not groups; also below what is kept
+	ended   bool   // no more groups
+	gone    bool   // released: a new reader needs a new track
+	err     error  // why it ended before its end
 	readers []*TrackConsumer
 	demand  demandCell
 	bell    bell

@@ -36,6 +36,8 @@ type TrackConsumer struct {
 	watching bool      // counted in track.watchers
 	cursor   uint64    // by arrival: the next arrival
 	parked   []uint64  // by arrival: groups above End
+	passed   []uint64  // by arrival: the latest groups that were not wanted
+	dropped  uint64    // how much of track.drops was taken
 	heard    uint64    // datagrams that were delivered, or passed over
 	unheard  uint64    // datagrams that were missed since the last one
 
@@ -107,6 +109,8 @@ func (c *TrackConsumer) Update(o SubscribeOptions) error {
 		return moqerr.ErrClosed
 	}
 	c.apply(o)
+	c.parked = append(c.parked, c.passed...) // they may be wanted now
+	c.passed = nil
 	changed := t.recount()
 	t.mu.Unlock()
 	fire(changed)

@@ -123,7 +123,12 @@ func (p *TrackProducer) EndAt(sequence uint64) error {
 func (p *TrackProducer) Drop(first, last uint64) {
 	t := p.t
 	t.mu.Lock()
-	t.never.add(first, min(last, maxVarint))
+	last = min(last, maxVarint)
+	t.never.add(first, last)
+	if t.dropped++; len(t.drops) == maxDrops {
+		t.drops = slices.Delete(t.drops, 0, 1)
+	}
+	t.drops = append(t.drops, span{first, last})
 	asleep := t.bell.take()
 	t.mu.Unlock()
 	t.bell.ring(asleep)

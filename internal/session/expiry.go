@@ -46,12 +46,13 @@ func (p *publication) expire(sequence uint64, w *groupWriter) {
 	}
 }
 
-// abandon notes a group that was reset, if the peer may not even know that there was one.
+// abandon notes a group that was reset since it is too old: the peer may not even know that
+// there was one, if the reset overtook the head.
 func (p *publication) abandon(w *groupWriter) {
 	w.mu.Lock()
-	unheard := w.expired && !w.begun
+	expired := w.expired
 	w.mu.Unlock()
-	if !unheard {
+	if !expired {
 		return
 	}
 	p.mu.Lock()

@@ -157,3 +157,43 @@ func TestCutBehindTheEnd(t *testing.T) {
 		require.Empty(t, silent, "cut without a word")
 	})
 }
+
+// TestDropIsPassedOn: who forwards a track says what was said of groups that never come, also in
+// the middle of those that are kept.
+func TestDropIsPassedOn(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		feed := origin.Feed()
+		requests, err := feed.Attach(pubsub.Route{Prefix: "x", Hops: []uint64{5}})
+		require.NoError(t, err)
+		p, _ := b.against(Config{Publish: origin})
+		_, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: time.Hour}})
+		q, err := requests.Next(t.Context())
+		require.NoError(t, err)
+		tr, err := q.Accept(pubsub.TrackInfo{MaxAge: time.Hour})
+		require.NoError(t, err)
+		for _, seq := range []uint64{1, 3, 5, 6} {
+			if seq == 5 {
+				tr.Drop(2, 4) // 3 is here
+			}
+			g, err := tr.CreateGroup(seq)
+			require.NoError(t, err)
+			require.NoError(t, g.WriteRaw(pubsub.RawFrame{Ticks: seq, Payload: []byte("x")}))
+			require.NoError(t, g.Close())
+			time.Sleep(time.Second)
+		}
+		var told [][2]uint64
+		require.NoError(t, tr.Close())
+		for {
+			m, err := wire.ReadSubscribeReply(r, b.version)
+			require.NoError(t, err)
+			if m.Kind == wire.ReplyEnd {
+				break
+			}
+			if m.Kind == wire.ReplyDrop && m.Group > 0 { // there is no group 0
+				told = append(told, [2]uint64{m.Group, m.End})
+			}
+		}
+		require.Equal(t, [][2]uint64{{2, 2}, {4, 4}}, told)
+	})
+}

@@ -41,7 +41,6 @@ type groupWriter struct {
 
 	mu      sync.Mutex
 	writing bool
-	begun   bool // something was sent
 	stale   bool
 	expired bool // and so it was reset
 	done    bool
@@ -339,7 +338,6 @@ func (w *groupWriter) writeBy(b []byte, write func(transport.SendStream, []byte)
 	w.sent += n
 	w.mu.Lock()
 	w.writing = false
-	w.begun = w.begun || err == nil && n > 0
 	w.mu.Unlock()
 	return err
 }

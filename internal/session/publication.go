@@ -298,10 +298,26 @@ func (p *publication) account(started bool, sequence uint64) error {
 		if err := p.ledger.forget(p.takeUnsent(), p.sayDrop); err != nil {
 			return err
 		}
-		return p.ledger.raise(floor, p.sayDrop)
+		if err := p.ledger.raise(floor, p.sayDrop); err != nil {
+			return err
+		}
+		return p.passDrops()
 	}
 	p.ledger.floor = floor
-	return p.sayStart(floor)
+	if err := p.sayStart(floor); err != nil {
+		return err
+	}
+	return p.passDrops()
+}
+
+// passDrops tells the peer what we were told of groups that never come.
+func (p *publication) passDrops() error {
+	for _, r := range p.track.Dropped() {
+		if err := p.ledger.pass(r.First, r.Last, p.sayDrop); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sayDrop tells the peer that a range of groups will not come, since they are too old. A
