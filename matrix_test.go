@@ -222,7 +222,7 @@ var instant = map[string][]string{
 	"Budget":            {"Take", "Give", "Held"},
 	"Follower":          {"Update", "State"},
 	"BroadcastConsumer": {"Path", "Source", "Closed"},
-	"TrackConsumer":     {"Info", "Update", "Final", "Floor", "Stale", "StaleIn"},
+	"TrackConsumer":     {"Info", "Update", "Final", "Floor", "Stale", "StaleIn", "Dropped"},
 	"GroupConsumer":     {"Sequence", "Gap", "Gaps", "Index", "Complete", "Size", "Buffered"},
 	"BroadcastProducer": {"Path", "CreateTrack", "Tracks", "Announce", "Unannounce", "Close"},
 	"TrackProducer": {

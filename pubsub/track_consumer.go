@@ -140,12 +140,13 @@ func (c *TrackConsumer) Close() error {
 	c.watch(false)
 	t.bell.remove(&c.sleeper)
 	t.listeners.remove(&c.listener)
+	sleeper, listener := c.sleeper, c.listener // made under the lock when they first wait
 	t.readers = slices.DeleteFunc(t.readers, func(o *TrackConsumer) bool { return o == c })
 	changed := t.recount()
 	t.mu.Unlock()
 	fire(changed)
-	c.sleeper.ring()
-	c.listener.ring()
+	sleeper.ring()
+	listener.ring()
 	return nil
 }
 

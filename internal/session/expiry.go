@@ -30,9 +30,9 @@ func (w *groupWriter) arm(in time.Duration, expire func()) {
 	switch {
 	case w.done:
 	case w.timer == nil:
-		w.timer = time.AfterFunc(in, expire)
+		w.timer = time.AfterFunc(max(in, 1), expire) // two that are due at once crash the race detector (golang.org/issue/78156)
 	case in <= 0 && !w.stale: // evicted before its time
-		w.timer.Reset(0)
+		w.timer.Reset(1)
 	}
 }
 
