@@ -131,60 +131,36 @@ func TestSupervisorOutlivesMissingFile(t *testing.T) {
 }
 
 // TestSupervisorOutlivesAnEmptyFile: what cannot be read here is no answer of the peer's, however
-// often TLS calls it a bad certificate.
+// often TLS calls it a bad certificate; nor if the file's name is hidden in the error, since it
+// stands in the URL.
 func TestSupervisorOutlivesAnEmptyFile(t *testing.T) {
-	root := issue(t, nil, authority)
-	mine := issue(t, root, client)
-	path := file(t, root.certificatePEM())
-	own := file(t, append(mine.certificatePEM(), mine.keyPEM(t)...))
-	s := Settings{URL: NewURL("moqt://" + at.String()), Roots: []string{path}, ClientCertificate: own, ClientKey: own}
-	synctest.Test(t, func(t *testing.T) {
-		net := testnet.New(t, 20*time.Millisecond)
-		dialer := dialerOf(t, s, net)
-		defer dialer.Close()
-		clients := x509.NewCertPool()
-		clients.AddCert(root.certificate)
-		defer serve(t, net, issue(t, root, server).shown(), clients)()
+	for _, urlPath := range []string{"", "/live"} {
+		t.Run(urlPath, func(t *testing.T) {
+			root := issue(t, nil, authority)
+			mine := issue(t, root, client)
+			path := put(t, filepath.Join(t.TempDir(), "live-roots.pem"), root.certificatePEM())
+			own := file(t, append(mine.certificatePEM(), mine.keyPEM(t)...))
+			s := Settings{URL: NewURL("moqt://" + at.String() + urlPath), Roots: []string{path}, ClientCertificate: own, ClientKey: own}
+			synctest.Test(t, func(t *testing.T) {
+				net := testnet.New(t, 20*time.Millisecond)
+				dialer := dialerOf(t, s, net)
+				defer dialer.Close()
+				clients := x509.NewCertPool()
+				clients.AddCert(root.certificate)
+				defer serve(t, net, issue(t, root, server).shown(), clients)()
 
-		put(t, path, nil)
-		r := dialer.Reconnect(t.Context(), s.URL.Reveal())
-		time.Sleep(time.Minute)
-		put(t, path, root.certificatePEM())
-		for state := range r.States(t.Context()) {
-			require.NotEqual(t, moq.Stopped, state.Phase, "%v", state.Err)
-			if state.Phase == moq.Connected {
-				break
-			}
-		}
-		require.NoError(t, r.Close())
-	})
-}
-
-// TestFileNamedLikeThePath: nor if the file's name is hidden in the error, since it stands in the URL.
-func TestFileNamedLikeThePath(t *testing.T) {
-	root := issue(t, nil, authority)
-	mine := issue(t, root, client)
-	path := put(t, filepath.Join(t.TempDir(), "live-roots.pem"), root.certificatePEM())
-	own := file(t, append(mine.certificatePEM(), mine.keyPEM(t)...))
-	s := Settings{URL: NewURL("moqt://" + at.String() + "/live"), Roots: []string{path}, ClientCertificate: own, ClientKey: own}
-	synctest.Test(t, func(t *testing.T) {
-		net := testnet.New(t, 20*time.Millisecond)
-		dialer := dialerOf(t, s, net)
-		defer dialer.Close()
-		clients := x509.NewCertPool()
-		clients.AddCert(root.certificate)
-		defer serve(t, net, issue(t, root, server).shown(), clients)()
-
-		put(t, path, nil)
-		r := dialer.Reconnect(t.Context(), s.URL.Reveal())
-		time.Sleep(time.Minute)
-		put(t, path, root.certificatePEM())
-		for state := range r.States(t.Context()) {
-			require.NotEqual(t, moq.Stopped, state.Phase, "%v", state.Err)
-			if state.Phase == moq.Connected {
-				break
-			}
-		}
-		require.NoError(t, r.Close())
-	})
+				put(t, path, nil)
+				r := dialer.Reconnect(t.Context(), s.URL.Reveal())
+				time.Sleep(time.Minute)
+				put(t, path, root.certificatePEM())
+				for state := range r.States(t.Context()) {
+					require.NotEqual(t, moq.Stopped, state.Phase, "%v", state.Err)
+					if state.Phase == moq.Connected {
+						break
+					}
+				}
+				require.NoError(t, r.Close())
+			})
+		})
+	}
 }

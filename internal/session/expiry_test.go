@@ -197,3 +197,21 @@ func TestDropIsPassedOn(t *testing.T) {
 		require.Equal(t, [][2]uint64{{2, 2}, {4, 4}}, told)
 	})
 }
+
+// TestLedgerPassesOnce: a range that the peer was told of is not passed on again.
+func TestLedgerPassesOnce(t *testing.T) {
+	var l ledger
+	var said [][2]uint64
+	say := func(first, last uint64) error {
+		said = append(said, [2]uint64{first, last})
+		return nil
+	}
+	l.send(5)
+	for range 3 {
+		require.NoError(t, l.pass(3, 8, say))
+	}
+	require.NoError(t, l.pass(7, 8, say))
+	require.Equal(t, [][2]uint64{{3, 4}, {6, 8}}, said)
+	require.NoError(t, l.raise(9, say))
+	require.Equal(t, [][2]uint64{{3, 4}, {6, 8}, {0, 4}}, said)
+}

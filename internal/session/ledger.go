@@ -41,6 +41,9 @@ func (l *ledger) forget(unsent []uint64, drop func(first, last uint64) error) er
 // pass calls drop for what of a range, both ends included, was neither sent nor told.
 func (l *ledger) pass(first, last uint64, drop func(first, last uint64) error) error {
 	say := func(first, last uint64) error {
+		if l.knows(first, last) {
+			return nil
+		}
 		if len(l.told) == maxTold {
 			l.told = slices.Delete(l.told, 0, 1)
 		}
