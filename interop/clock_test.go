@@ -113,14 +113,18 @@ func (c Cell) tick(t *testing.T) [3]string {
 	return [3]string{"1 a second", "from the group's first frame", refusal}
 }
 
-// awaitLog waits until the log says text.
-func (p *Process) awaitLog(ctx context.Context, text string) bool {
-	for !strings.Contains(p.Log(), text) {
+// awaitLog waits until the log says one of texts.
+func (p *Process) awaitLog(ctx context.Context, texts ...string) bool {
+	says := func() bool {
+		log := p.Log()
+		return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(log, text) })
+	}
+	for !says() {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-p.Done():
-			return strings.Contains(p.Log(), text)
+			return says()
 		default:
 			pause(ctx, 20*time.Millisecond)
 		}

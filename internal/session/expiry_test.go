@@ -92,6 +92,9 @@ func TestCutBeforeItsHeader(t *testing.T) {
 				}
 				time.Sleep(time.Second) // all that is too old is cut
 				require.NoError(t, tr.Close())
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				p.arrivals(ctx, func(wire.Group) {}) // END is said when the rest has left
 				<-done
 				var silent []uint64
 				for seq := range uint64(count - 20) {
@@ -105,7 +108,7 @@ func TestCutBeforeItsHeader(t *testing.T) {
 	}
 }
 
-// TestCutBehindTheEnd: so is one that is cut when END was said already.
+// TestCutBehindTheEnd: so is one that is cut when the track has ended already.
 func TestCutBehindTheEnd(t *testing.T) {
 	const count = 60
 	conf := &quic.Config{

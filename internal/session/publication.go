@@ -142,14 +142,17 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 	err = p.publish(alive, wanted)
 	if p.left() {
 		p.resetAll(moqerr.StreamCancelled)
-		err = nil // the peer's FIN is answered with ours
 	}
 	p.writers.Wait()
-	if s.serving.Err() != nil {
+	switch {
+	case s.serving.Err() != nil:
 		return errClosing
-	}
-	if err == nil && !p.left() { // those that were cut after END
-		err = p.ledger.forget(p.takeUnsent(), p.sayDrop)
+	case p.left():
+		return nil // the peer's FIN is answered with ours
+	case err == nil:
+		// Behind the last group, not before it: relays unsubscribe from a track of which they
+		// know the end, and what is on its way then would be cut.
+		return p.sayEnd()
 	}
 	return err
 }
@@ -268,13 +271,13 @@ func (p *publication) left() bool {
 	return p.gone
 }
 
-// publish opens a stream for each group as it comes, says START before the first and
-// END after the last. It returns nil at the track's end.
+// publish opens a stream for each group as it comes, and says START before the first. It
+// returns nil at the track's end.
 func (p *publication) publish(alive, wanted context.Context) error {
 	for started := false; ; started = true {
 		group, err := p.track.NextArrival(wanted)
 		if errors.Is(err, io.EOF) {
-			return p.sayEnd()
+			return p.ledger.forget(p.takeUnsent(), p.sayDrop)
 		}
 		if err != nil {
 			return err

@@ -29,8 +29,8 @@ func TestStopSendingUnsubscribes(t *testing.T) {
 	})
 }
 
-// TestUnsubscribeAfterEnd: a group that is still open is cut, although all is said.
-func TestUnsubscribeAfterEnd(t *testing.T) {
+// TestUnsubscribeAfterClose: a group that is still open is cut, although its track was closed.
+func TestUnsubscribeAfterClose(t *testing.T) {
 	onVersions(t, func(t *testing.T, b *bed) {
 		o := pubsub.NewOrigin()
 		_, tr := announced(t, o, "x", "t", pubsub.TrackInfo{})
@@ -226,5 +226,40 @@ func TestLeavingReaderCancelsGroups(t *testing.T) {
 		require.ErrorAs(t, err, &stopped)
 		require.True(t, stopped.Remote)
 		require.Equal(t, moqerr.StreamCancelled, stopped.Code)
+	})
+}
+
+// TestLeavingAtTheEndCutsNothing: a peer may leave as soon as it knows the end of a track, as
+// relays do, and has the last group whole although it was written later.
+func TestLeavingAtTheEndCutsNothing(t *testing.T) {
+	onVersions(t, func(t *testing.T, b *bed) {
+		o := pubsub.NewOrigin()
+		_, tr := announced(t, o, "x", "t", pubsub.TrackInfo{})
+		p, _ := b.against(Config{Publish: o})
+		s, replies := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t"})
+		time.Sleep(time.Second)
+		g, err := tr.AppendGroup()
+		require.NoError(t, err)
+		require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: []byte("a")}))
+		_, frames, _ := p.group()
+		require.NoError(t, tr.Close())
+		said := make(chan error, 1)
+		go func() {
+			for {
+				m, err := wire.ReadSubscribeReply(replies, p.v)
+				if err != nil || m.Kind == wire.ReplyEnd {
+					_ = s.Close() // fails if the stream is reset, and then there was no END
+					said <- err
+					return
+				}
+			}
+		}()
+		time.Sleep(time.Second)
+		require.NoError(t, g.WriteFrame(pubsub.Frame{Payload: []byte("b")}))
+		require.NoError(t, g.Close())
+		got, err := payloads(frames)
+		require.NoError(t, err, "the group is cut")
+		require.Equal(t, []string{"a", "b"}, got)
+		require.NoError(t, <-said)
 	})
 }
