@@ -148,7 +148,9 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 // what cannot.
 func (f *Follower) fill(ctx context.Context) error {
 	from, limit := f.missing()
-	limit = min(limit, f.bound())
+	if limit = min(limit, f.bound()); from >= limit {
+		return nil // the reader of a group that was cut has left it just now
+	}
 	if f.filling && limit > f.horizon {
 		c, err := f.firstOf(ctx, max(from, f.horizon), limit)
 		if err != nil {

@@ -149,3 +149,29 @@ func TestNudgeBeforeTheQueue(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// TestReaderLeavesWhileItIsMended: who leaves a group that was cut, just as the rest of it was to
+// be asked for, has the next one once all the same.
+func TestReaderLeavesWhileItIsMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, FollowOptions{Resume: ResumeLast, Stall: -1})
+		s.link.cut(errLost)
+		later := NewOriginWith(OriginOptions{Identity: s.pub.Identity()}) // has nothing of group 1
+		tp := newTestTrack(t, later, time.Hour)
+		wholeGroup(t, tp, 2, 1)
+		s.link = plug(t, later, s.o, 8)
+		f := s.f
+		require.NoError(t, f.enter(t.Context(), nil))
+		for len(f.queue) == 0 {
+			require.NoError(t, f.step(t.Context()))
+		}
+		require.True(t, f.due())
+		require.NoError(t, s.g.Close())
+		require.NoError(t, f.mendNext(t.Context()))
+		f.leave()
+		wholeGroup(t, tp, 3, 1)
+		next(t, f, 2)
+		next(t, f, 3)
+		s.end()
+	})
+}
