@@ -164,9 +164,10 @@ func (o *openGroup) next(c *GroupConsumer) bool {
 	return true
 }
 
-// leave says that the reader is done with it.
+// leave says that the reader is done with it. Nothing needs to wait for the rest of it then.
 func (o *openGroup) leave() {
 	o.mu.Lock()
+	awaited := o.adrift && !o.left
 	o.left = true
 	fetched, stop, asking := o.fetched, o.stop, o.asking
 	o.fetched, o.asking = nil, nil
@@ -179,6 +180,9 @@ func (o *openGroup) leave() {
 	}
 	if asking != nil {
 		asking.takeBack() // whoever has the turn hears of it at once
+	}
+	if awaited {
+		o.f.nudge()
 	}
 }
 

@@ -150,9 +150,9 @@ func TestNudgeBeforeTheQueue(t *testing.T) {
 	})
 }
 
-// TestReaderLeavesWhileItIsMended: who leaves a group that was cut, just as the rest of it was to
-// be asked for, has the next one once all the same.
-func TestReaderLeavesWhileItIsMended(t *testing.T) {
+// leftMeanwhile stands where a group waits for the rest of the one before it, whose reader then leaves.
+func leftMeanwhile(t *testing.T, then func(t *testing.T, f *Follower)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, FollowOptions{Resume: ResumeLast, Stall: -1})
 		s.link.cut(errLost)
@@ -166,12 +166,33 @@ func TestReaderLeavesWhileItIsMended(t *testing.T) {
 			require.NoError(t, f.step(t.Context()))
 		}
 		require.True(t, f.due())
+		g, err := f.deliver()
+		require.NoError(t, err)
+		require.Nil(t, g)
 		require.NoError(t, s.g.Close())
-		require.NoError(t, f.mendNext(t.Context()))
+		then(t, f)
 		f.leave()
-		wholeGroup(t, tp, 3, 1)
 		next(t, f, 2)
+		wholeGroup(t, tp, 3, 1)
 		next(t, f, 3)
 		s.end()
+	})
+}
+
+// TestReaderLeavesWhileItIsMended: who leaves a group that was cut, just as the rest of it was to
+// be asked for, has the next one once all the same.
+func TestReaderLeavesWhileItIsMended(t *testing.T) {
+	leftMeanwhile(t, func(t *testing.T, f *Follower) { require.NoError(t, f.mendNext(t.Context())) })
+}
+
+// TestReaderLeavesUnseen: whoever has seen that a group has to wait for the rest of another does not
+// wait when that is not wanted any more.
+func TestReaderLeavesUnseen(t *testing.T) {
+	leftMeanwhile(t, func(t *testing.T, f *Follower) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		begin := time.Now()
+		require.NoError(t, f.step(ctx))
+		require.Zero(t, time.Since(begin))
 	})
 }
