@@ -126,7 +126,8 @@ type reader struct {
 func (s *stage) readers(t *testing.T, sink *pubsub.Origin) []*reader {
 	first := uint64(0)
 	from := pubsub.SubscribeOptions{Start: &first}
-	last := pubsub.FollowOptions{Resume: pubsub.ResumeLast, SubscribeOptions: from}
+	const patience = 2 * time.Minute // a look's rest is no stall: Followers who renew at different times share nothing meanwhile
+	last := pubsub.FollowOptions{Resume: pubsub.ResumeLast, SubscribeOptions: from, Stall: patience}
 	return []*reader{
 		{&ledger{script: s.ample.script, tolerate: func(gap pubsub.Gap) error {
 			return fmt.Errorf("lost, though it is kept (%d frames): %v, %w", s.ample.frames(gap.First), gap, gap.Cause)
@@ -137,7 +138,7 @@ func (s *stage) readers(t *testing.T, sink *pubsub.Origin) []*reader {
 			}
 			return nil
 		}}, "kept for a second", s.scanty, last},
-		{&ledger{script: s.ample.script}, "live", s.ample, pubsub.FollowOptions{SubscribeOptions: from}},
+		{&ledger{script: s.ample.script}, "live", s.ample, pubsub.FollowOptions{SubscribeOptions: from, Stall: patience}},
 	}
 }
 
