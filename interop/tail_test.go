@@ -15,8 +15,8 @@ import (
 	"github.com/remoq/moq/pubsub"
 )
 
-// TestTrackIsClosedBeforeItsLastGroup: relays of November leave a track of which they know
-// the end while its last groups are still on their way, so we say the end behind them.
+// TestTrackIsClosedBeforeItsLastGroup: the real peers leave a track of which they know the
+// end while its last groups are still on their way, so we say the end behind them.
 func TestTrackIsClosedBeforeItsLastGroup(t *testing.T) {
 	for _, cell := range []Cell{
 		{"ours", peers.MoqRelay, "ours", "moqt", moq.Lite06},

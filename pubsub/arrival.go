@@ -11,9 +11,9 @@ const maxPassed = 512
 
 // NextArrival returns the groups in the order of their arrival, as whoever forwards them
 // wants them. Left out are groups below Start (or below the first one, if there is no
-// Start) and groups too old by MaxAge, until an Update wants them. A group above End is held back until an Update
-// raises it: End alone is no end (moq-lite.md §4.5), and io.EOF waits for what is held
-// back.
+// Start) and groups too old by MaxAge, until an Update wants them. A group above End is
+// held back until an Update raises it: End alone is no end (moq-lite.md §4.5), and io.EOF
+// waits for what is held back.
 func (c *TrackConsumer) NextArrival(ctx context.Context) (*GroupConsumer, error) {
 	return c.read(ctx, c.stepArrival)
 }

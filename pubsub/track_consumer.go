@@ -100,7 +100,8 @@ func (t *track) recount() chan struct{} {
 func (c *TrackConsumer) Info() TrackInfo { return c.t.info }
 
 // Update replaces what the reader wants. Start can skip ahead, but not go back behind what
-// was read; by arrival it brings what was passed over, of the last 512 such groups. A higher End goes on after io.EOF. It fails with [moqerr.ErrClosed] after Close.
+// was read; by arrival it brings what was passed over, of the last 512 such groups. A higher
+// End goes on after io.EOF. It fails with [moqerr.ErrClosed] after Close.
 func (c *TrackConsumer) Update(o SubscribeOptions) error {
 	t := c.t
 	t.mu.Lock()

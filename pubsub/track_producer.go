@@ -71,7 +71,8 @@ func (p *TrackProducer) Demand() Demand {
 }
 
 // Close ends the track: readers get io.EOF behind its last group. Groups that are open may
-// still be written. It may be repeated and returns nil.
+// still be written; who reads through a session hears of the end when they are over. It may be
+// repeated and returns nil.
 func (p *TrackProducer) Close() error {
 	p.t.finish(nil)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -159,6 +160,51 @@ func TestCutBehindTheEnd(t *testing.T) {
 			}
 		}
 		require.Empty(t, silent, "cut without a word")
+	})
+}
+
+// TestDropDoesNotWaitForTheEnd: a group that was cut behind the last one is named when the track is
+// closed, although that one is still open and END waits for it.
+func TestDropDoesNotWaitForTheEnd(t *testing.T) {
+	conf := &quic.Config{
+		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1000, KeepAlivePeriod: 5 * time.Second,
+		InitialStreamReceiveWindow: 3, MaxStreamReceiveWindow: 3,
+	}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+		p, _ := b.against(Config{Publish: origin})
+		stream, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
+		time.Sleep(time.Second)
+		for i := range 3 {
+			g, err := tr.AppendGroup()
+			require.NoError(t, err)
+			for n := range 2 {
+				at := time.Duration(i+n) * time.Second
+				require.NoError(t, g.WriteFrame(pubsub.Frame{Timestamp: at, Payload: make([]byte, 10_000)}))
+			}
+			if i < 2 {
+				require.NoError(t, g.Close())
+			}
+			synctest.Wait() // it is on its way before the next
+		}
+		time.Sleep(time.Second) // the first is cut
+		require.NoError(t, tr.Close())
+		require.NoError(t, stream.SetReadDeadline(time.Now().Add(time.Second)))
+		require.Equal(t, wire.ReplyStart, readReply(t, r, b.version).Kind)
+		gone := make(map[uint64]bool)
+		for {
+			m, err := wire.ReadSubscribeReply(r, b.version)
+			if err != nil {
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				break
+			}
+			require.Equal(t, wire.ReplyDrop, m.Kind)
+			for seq := m.Group; seq <= m.End; seq++ {
+				gone[seq] = true
+			}
+		}
+		require.Contains(t, gone, uint64(0)) // the other only if the first frame behind it was there early enough
 	})
 }
 

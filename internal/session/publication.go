@@ -139,19 +139,24 @@ func (s *Session) serveSubscribe(stream transport.Stream, r *wire.Reader) error 
 			p.resetAll(moqerr.StreamCancelled)
 		}
 	})()
-	err = p.publish(alive, wanted)
+	return p.conclude(p.publish(alive, wanted))
+}
+
+// conclude waits for the groups that are still being sent, and says END: behind the last of
+// them, not before it, since relays unsubscribe from a track of which they know the end, and
+// what is on its way then would be cut. err is why nothing more is published; nil: the track
+// has ended.
+func (p *publication) conclude(err error) error {
 	if p.left() {
 		p.resetAll(moqerr.StreamCancelled)
 	}
 	p.writers.Wait()
 	switch {
-	case s.serving.Err() != nil:
+	case p.s.serving.Err() != nil:
 		return errClosing
 	case p.left():
 		return nil // the peer's FIN is answered with ours
 	case err == nil:
-		// Behind the last group, not before it: relays unsubscribe from a track of which they
-		// know the end, and what is on its way then would be cut.
 		return p.sayEnd()
 	}
 	return err
@@ -271,8 +276,8 @@ func (p *publication) left() bool {
 	return p.gone
 }
 
-// publish opens a stream for each group as it comes, and says START before the first. It
-// returns nil at the track's end.
+// publish opens a stream for each group as it comes, says START before the first, and DROP of
+// what never comes. It returns nil at the track's end.
 func (p *publication) publish(alive, wanted context.Context) error {
 	for started := false; ; started = true {
 		group, err := p.track.NextArrival(wanted)
