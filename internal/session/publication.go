@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -281,10 +282,12 @@ func (p *publication) left() bool {
 func (p *publication) publish(alive, wanted context.Context) error {
 	for started := false; ; started = true {
 		group, err := p.track.NextArrival(wanted)
-		if errors.Is(err, io.EOF) {
-			return p.ledger.forget(p.takeUnsent(), p.sayDrop)
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF) && started:
+			return p.account(true, math.MaxUint64) // END may have to wait
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
 			return err
 		}
 		if err := p.account(started, group.Sequence()); err != nil {
