@@ -406,7 +406,7 @@ func TestCanaryInFailures(t *testing.T) {
 		}},
 		"expired credential": {amend: func(c *Config) {
 			c.Hooks.Credentials = func(context.Context, Attempt) (Credential, error) {
-				return Credential{Token: canaries["token"], Expires: bubbleTime}, nil
+				return Credential{Token: canaries["token"], Expires: time.Unix(1, 0)}, nil
 			}
 		}},
 		"panic in Classify": {conf: status(401, 0), amend: func(c *Config) { c.Hooks.Classify = func(err error) Action { panic(canaries["token"]) } }},

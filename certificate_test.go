@@ -29,9 +29,6 @@ import (
 
 const day = 24 * time.Hour
 
-// bubbleTime is when bubbles begin.
-var bubbleTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // keys makes a key of each kind once.
 var keys = sync.OnceValue(func() map[string]crypto.Signer {
 	made := make(map[string]crypto.Signer)
@@ -62,8 +59,8 @@ func certified(t *testing.T, key, name string, begins, life time.Duration) tls.C
 	require.NotNil(t, signer, key)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		NotBefore:    bubbleTime.Add(begins),
-		NotAfter:     bubbleTime.Add(begins + life),
+		NotBefore:    testnet.Epoch.Add(begins),
+		NotAfter:     testnet.Epoch.Add(begins + life),
 		DNSNames:     []string{name},
 		IsCA:         true, BasicConstraintsValid: true,
 	}
@@ -231,7 +228,7 @@ func TestPinnedCertificateByTheConfiguredClock(t *testing.T) {
 		for later, want := range map[time.Duration]string{
 			0: "", 13*day - 2*time.Hour: "", 13 * day: "not valid after", -2 * time.Hour: "not valid before",
 		} {
-			conf := &tls.Config{Time: func() time.Time { return bubbleTime.Add(later) }}
+			conf := &tls.Config{Time: func() time.Time { return testnet.Epoch.Add(later) }}
 			c := b.client(Config{TLS: conf, Fingerprints: []string{b.up.Fingerprint()}})
 			_, err := c.Connect(t.Context(), b.url())
 			certificateCase{want: want}.requireVerdict(t, err)

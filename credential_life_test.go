@@ -264,7 +264,9 @@ func TestBadProviders(t *testing.T) {
 			time.Sleep(time.Minute)
 			return Credential{Token: "late"}, nil
 		},
-		"gives what expired": func(context.Context) (Credential, error) { return Credential{Token: "old", Expires: bubbleTime}, nil },
+		"gives what expired": func(context.Context) (Credential, error) {
+			return Credential{Token: "old", Expires: time.Unix(1, 0)}, nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &door{refuse: func(int) error { return nil }}

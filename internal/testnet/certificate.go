@@ -35,8 +35,8 @@ var certificate = sync.OnceValues(func() (tls.Certificate, error) {
 })
 
 // Certificate returns a certificate for localhost, 127.0.0.1 and 10.0.0.1 (a
-// network's first socket) that is valid today and in the year 2000, where bubbles
-// live. It is the same in a whole test run.
+// network's first socket) that is valid today, in the year 2000, where bubbles begin,
+// and at [Epoch]. It is the same in a whole test run.
 func Certificate(t testing.TB) tls.Certificate {
 	t.Helper()
 	c, err := certificate()
