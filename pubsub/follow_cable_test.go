@@ -26,11 +26,12 @@ type cable struct {
 	work sync.WaitGroup
 
 	mu    sync.Mutex
-	whole bool               // groups come whole, as on lite-05
-	delay time.Duration      // of a fetch
-	asked []SubscribeOptions // what was subscribed to
-	fetch []string           // what was fetched
-	dead  context.CancelFunc // makes the running subscription silent
+	whole bool                             // groups come whole, as on lite-05
+	delay time.Duration                    // of a fetch
+	lag   func(group uint64) time.Duration // of what is subscribed to; nil: none
+	asked []SubscribeOptions               // what was subscribed to
+	fetch []string                         // what was fetched
+	dead  context.CancelFunc               // makes the running subscription silent
 }
 
 // older makes it one on which groups come whole.
@@ -38,6 +39,13 @@ func (c *cable) older(whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.whole = whole
+}
+
+// lose makes some groups come late, as if packets of them were lost.
+func (c *cable) lose(lag func(group uint64) time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lag = lag
 }
 
 // log returns what was subscribed to and what was fetched so far.
@@ -100,7 +108,7 @@ func (c *cable) subscribe(q *Request) {
 	c.asked = append(c.asked, o)
 	ctx, dead := context.WithCancel(c.ctx)
 	c.dead = dead
-	whole := c.whole
+	whole, lag := c.whole, c.lag
 	c.mu.Unlock()
 	if whole {
 		o.FirstFrame = 0
@@ -150,7 +158,11 @@ func (c *cable) subscribe(q *Request) {
 		}
 		copied, err := tp.CreateTail(g.Sequence(), g.Index())
 		if err == nil {
-			c.work.Go(func() { copyGroup(ctx, g, copied) })
+			c.work.Go(func() {
+				if lag == nil || pauseIn(ctx, lag(g.Sequence())) {
+					copyGroup(ctx, g, copied)
+				}
+			})
 		}
 	}
 }

@@ -24,7 +24,7 @@ type openGroup struct {
 	doubted   *group    // the copy that broke off while its subscription runs
 	since     time.Time // when that was seen
 	asked     bool      // its rest was asked for, and no final answer came
-	tried     int       // above the index from which it was fetched last; 0: never
+	tried     int       // above the index from which the running subscription's peer was asked for it; 0: never
 	settled   bool      // what is missing before it was told by the subscription that brought it
 	gaps      []Gap     // so
 	restarted bool      // it begins a new numbering
@@ -71,7 +71,7 @@ func (o *openGroup) over() bool {
 // breakOff notes that the subscription is gone. Its track may go on without saying anything, so
 // whoever sleeps within the group is woken.
 func (o *openGroup) breakOff() {
-	o.have, o.cut = o.frames(), true
+	o.have, o.cut, o.tried = o.frames(), true, 0
 	o.mu.Lock()
 	o.adrift = true
 	o.mu.Unlock()
