@@ -71,7 +71,7 @@ var Epoch = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 // New makes a network on which each packet takes latency from one socket to the
 // other, and lets the bubble sleep until Epoch. It is closed when the test ends.
 func New(t testing.TB, latency time.Duration) *Network {
-	time.Sleep(time.Until(Epoch))
+	<-time.NewTimer(time.Until(Epoch)).C
 	n := &Network{
 		t: t, latency: latency, seed: 1, flows: make(map[flow]*luck),
 		mute: make(map[netip.Addr]bool), deaf: make(map[netip.Addr]bool), cut: make(map[netip.Addr]bool),

@@ -40,11 +40,15 @@ type network struct {
 type router struct {
 	simnet.PerfectRouter
 	dark atomic.Bool
+	dusk atomic.Bool // dark behind the next packet
 }
 
 func (r *router) SendPacket(p simnet.Packet) error {
 	if r.dark.Load() {
 		return nil
+	}
+	if r.dusk.Swap(false) {
+		r.dark.Store(true)
 	}
 	_ = r.PerfectRouter.SendPacket(p) // to nobody: lost, as on a real network
 	return nil

@@ -156,6 +156,9 @@ func (s *receiveStream) Read(p []byte) (int, error) {
 
 func (s *receiveStream) Stop(code moqerr.StreamCode) {
 	s.quic.CancelRead(quic.StreamErrorCode(MapStreamCode(code)))
+	// quic-go wakes no read that waits for what the peer delivers in spite of its reset, and
+	// forgets the stream, so that the end of the connection does not reach it either.
+	_ = s.quic.SetReadDeadline(time.Now())
 }
 
 func (s *receiveStream) SetReadDeadline(t time.Time) error { return s.quic.SetReadDeadline(t) }

@@ -118,6 +118,39 @@ func TestResetAndStopCarryCodes(t *testing.T) {
 	})
 }
 
+// TestStopEndsAReadThatWaitsBehindAReset: a reset may overtake data that the peer still delivers.
+func TestStopEndsAReadThatWaitsBehindAReset(t *testing.T) {
+	bubble(t, func(t *testing.T, n *network) {
+		ours, _, s := n.pair("moqt", serverOptions{})
+		out, err := (<-s.quics).OpenUniStream()
+		require.NoError(t, err)
+		time.Sleep(10 * rtt)
+		n.router.dusk.Store(true)
+		_, err = out.Write(make([]byte, 2000)) // two packets
+		require.NoError(t, err)
+		synctest.Wait()
+		n.router.dark.Store(false)
+		out.SetReliableBoundary()
+		out.CancelWrite(1)
+		in, err := ours.AcceptUniStream(t.Context())
+		require.NoError(t, err)
+		read := make(chan error, 1)
+		go func() {
+			_, err := io.ReadFull(in, make([]byte, 2000))
+			read <- err
+		}()
+		time.Sleep(latency)
+		require.Empty(t, read, "the rest is not sent again yet")
+		in.Stop(moqerr.StreamCancelled)
+		select {
+		case err := <-read:
+			require.Error(t, err)
+		case <-time.After(time.Minute):
+			require.Fail(t, "it reads for ever")
+		}
+	})
+}
+
 // TryWrite takes what the peer has given credit for, together with what was written before, and
 // nothing else.
 func TestTryWrite(t *testing.T) {

@@ -27,8 +27,9 @@ type carrier struct {
 	done chan struct{}  // closed by watch, when the connection and work have ended
 	err  error          // why; written before done is closed
 
-	mu    sync.Mutex
-	cause error // the first thing that ended the session
+	mu      sync.Mutex
+	cause   error                       // the first thing that ended the session
+	reading map[*receiveStream]struct{} // nil when the connection has ended
 }
 
 var _ transport.Conn = (*carrier)(nil)
@@ -39,6 +40,7 @@ func newCarrier(s *webtransport.Session, conn *quic.Conn) *carrier {
 		conn:      conn,
 		datagrams: make(chan []byte, datagramQueue),
 		done:      make(chan struct{}),
+		reading:   make(map[*receiveStream]struct{}),
 	}
 	c.work.Go(c.sendDatagrams)
 	go c.watch()
@@ -207,9 +209,50 @@ type receiveStream struct {
 }
 
 func (s *receiveStream) Read(p []byte) (int, error) {
+	if !s.c.enter(s) {
+		s.wake()
+	}
 	n, err := s.s.Read(p)
+	s.c.exit(s)
 	return n, s.c.streamError(err)
 }
 
-func (s *receiveStream) Stop(code moqerr.StreamCode)       { s.s.CancelRead(streamCode(code)) }
+func (s *receiveStream) Stop(code moqerr.StreamCode) {
+	s.s.CancelRead(streamCode(code))
+	s.wake()
+}
+
+// wake ends a read whose stream was given up. quic-go wakes none that waits for what the peer
+// delivers in spite of its reset, and forgets the stream, so that the end of the connection does
+// not reach it either.
+func (s *receiveStream) wake() { _ = s.s.SetReadDeadline(time.Now()) }
+
+// enter notes that a stream is being read, until exit, unless the connection has ended.
+func (c *carrier) enter(s *receiveStream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading == nil {
+		return false
+	}
+	c.reading[s] = struct{}{}
+	return true
+}
+
+func (c *carrier) exit(s *receiveStream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.reading, s)
+}
+
+// wakeReaders ends every read.
+func (c *carrier) wakeReaders() {
+	c.mu.Lock()
+	reading := c.reading
+	c.reading = nil
+	c.mu.Unlock()
+	for s := range reading {
+		s.wake()
+	}
+}
+
 func (s *receiveStream) SetReadDeadline(t time.Time) error { return s.s.SetReadDeadline(t) }

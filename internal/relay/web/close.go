@@ -71,6 +71,7 @@ func (c *carrier) watch() {
 		_ = c.conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "")
 	}
 	<-c.conn.Context().Done()
+	c.wakeReaders()
 	c.work.Wait()
 	c.end(lost(context.Cause(c.conn.Context())))
 	c.mu.Lock()
