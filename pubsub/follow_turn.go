@@ -324,6 +324,7 @@ func (f *Follower) lose(sub *TrackConsumer, err error) {
 		f.cause, f.edge = err, math.MaxUint64
 	}
 	f.atEnd, f.foreign, f.filling = false, false, false
+	f.severing, f.awaited = nil, nil // they would keep its track
 	if !f.restarting() {
 		for _, gap := range f.forsaken { // no restart tells of them
 			f.gaps = appendGap(f.gaps, gap)

@@ -240,30 +240,29 @@ func (s *stage) trouble(t *testing.T, kind int) {
 		s.net.Delay(0)
 		s.count["delayed"]++
 	}
-	generations := [2]uint64{s.publisher.State().Generation, s.sub.State().Generation}
-	victim, i := s.publisher, 0
+	victim := s.publisher
 	if s.random.IntN(2) == 0 {
-		victim, i = s.sub, 1
+		victim = s.sub
 	}
+	renewed := func() {}
 	switch kind {
 	case 0, 1:
+		renewed = renewal(t, s.publisher, s.sub)
 		s.restart([]func(*relay.Relay) error{(*relay.Relay).Kill, (*relay.Relay).Close}[kind])
-		generations[0]++
-		generations[1]++
 		s.count[[]string{"relay killed", "relay closed"}[kind]]++
 	case 2, 3:
 		session, err := victim.Session(t.Context())
 		require.NoError(t, err)
+		renewed = renewal(t, victim)
 		session.Abort(moq.SessionInternal, "on purpose")
-		generations[i]++
 		s.count["session aborted"]++
 	case 4: // what it has open now is lost for good, in both directions or in one
+		renewed = renewal(t, victim)
 		how := []func(netip.Addr, bool){s.net.Silence, s.net.Mute, s.net.Deafen}[s.random.IntN(3)]
 		for _, socket := range victim.sockets.at() {
 			how(socket.Addr(), true)
 			defer how(socket.Addr(), false)
 		}
-		generations[i]++
 		s.count["black hole"]++
 	case 5: // which may be over before anybody gives up
 		s.net.Dark(true)
@@ -271,9 +270,30 @@ func (s *stage) trouble(t *testing.T, kind int) {
 		s.net.Dark(false)
 		s.count["blackout"]++
 	}
-	s.publisher.established(t.Context(), generations[0])
-	s.sub.established(t.Context(), generations[1])
+	renewed()
+	for _, c := range []*client{s.publisher, s.sub} {
+		c.established(t.Context(), 1)
+	}
+	if s.random.IntN(4) == 0 { // what was cut is cut again before it came
+		time.Sleep(s.upTo(100 * time.Millisecond))
+		s.count["again"]++
+		s.trouble(t, s.random.IntN(kinds))
+		return
+	}
 	time.Sleep(s.upTo(2 * time.Second))
+}
+
+// renewal returns what waits for a newer session of each.
+func renewal(t *testing.T, victims ...*client) (wait func()) {
+	newer := make([]uint64, len(victims))
+	for i, c := range victims {
+		newer[i] = c.State().Generation + 1
+	}
+	return func() {
+		for i, c := range victims {
+			c.established(t.Context(), newer[i])
+		}
+	}
 }
 
 // restart ends the relay, and a while later another one takes its place.
@@ -322,10 +342,17 @@ func (w *watch) flat(t *testing.T) {
 		return
 	}
 	heaps := w.heaps[full:]
-	// The least, since caches hold more or less: what leaks is there always.
-	early, late := slices.Min(heaps[:len(heaps)/3]), slices.Min(heaps[len(heaps)*2/3:])
-	t.Logf("least heap: %d KiB in the first third, %d KiB in the last one", early>>10, late>>10)
-	require.LessOrEqual(t, late, early*11/10)
+	// What caches, pools and dying sessions hold makes some ten percent more or less of one look.
+	early, late := mean(heaps[:len(heaps)/3]), mean(heaps[len(heaps)*2/3:])
+	t.Logf("mean heap: %d KiB in the first third, %d KiB in the last one", early>>10, late>>10)
+	require.LessOrEqual(t, late, early*6/5)
+}
+
+func mean(all []int64) (sum int64) {
+	for _, n := range all {
+		sum += n
+	}
+	return sum / int64(len(all))
 }
 
 func kib(all []int64) (out []int64) {
