@@ -37,7 +37,8 @@ const (
 	// the same publisher is there already: that one goes on where the old one ended.
 	ResumeLive Resume = iota
 	// ResumeLast goes on with the frame behind the last one that came. What the new
-	// subscription does not bring is fetched, as long as somebody keeps it.
+	// subscription does not bring is fetched, as long as somebody keeps it; and so are groups
+	// that a running one leaves out, unless the reader's MaxAge is shorter than the track's.
 	ResumeLast
 )
 

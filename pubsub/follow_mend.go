@@ -168,7 +168,7 @@ func (f *Follower) fill(ctx context.Context) error {
 		}
 	}
 	for _, p := range f.carried().without(from, limit) {
-		f.gaps = appendGap(f.gaps, Gap{First: p.first, Last: p.last, Cause: f.cause})
+		f.gaps = appendGap(f.gaps, Gap{First: p.first, Last: p.last, Cause: f.blame()})
 	}
 	f.told = max(f.told, limit)
 	return nil

@@ -18,6 +18,19 @@ var errRung = errors.New("moq: rung")
 // errOvertaken is why a subscription was renewed that may be another publisher's.
 var errOvertaken = errors.New("moq: another publisher was announced before the subscription began")
 
+// errWithheld is no loss: groups are missing in a subscription that runs on, since its peer says
+// that they never come, or does not bring them for too long. Somebody may have them all the same:
+// the peer may have been asked for less at first, for other readers of the track.
+var errWithheld = errors.New("moq: groups were left out")
+
+// blame is why something is lost: what has ended the subscription; nil if it runs on.
+func (f *Follower) blame() error {
+	if f.cause == errWithheld {
+		return nil
+	}
+	return f.cause
+}
+
 // enter waits for the turn: one at a time moves the Follower on. A reader of a group may
 // find meanwhile that somebody else has done so.
 func (f *Follower) enter(ctx context.Context, c *GroupConsumer) error {
@@ -161,7 +174,7 @@ func (f *Follower) catchUp(seq uint64) {
 func (f *Follower) restart(o *openGroup) {
 	gap := f.brokenOff
 	if gap == nil {
-		end := f.position.end(f.cause)
+		end := f.position.end(f.blame())
 		gap = &end
 	}
 	f.position = position{known: true, source: f.source, top: o.sequence}
@@ -220,6 +233,9 @@ func (f *Follower) arrive(sub *TrackConsumer, c *GroupConsumer) {
 	if f.cause != nil && f.tooFar(sub, c.g) {
 		f.horizon = seq + 1
 		return
+	}
+	if f.cause == nil && f.resume == ResumeLast && c.withheld {
+		f.cause, f.filling = errWithheld, true
 	}
 	o := f.newOpenGroup(c)
 	if f.cause == nil {
@@ -286,11 +302,11 @@ func (f *Follower) waiting(seq uint64) *openGroup {
 // abandon ends what waits for a numbering that is gone.
 func (f *Follower) abandon() {
 	if len(f.queue) == 0 && f.brokenOff == nil {
-		end := f.position.end(f.cause)
+		end := f.position.end(f.blame())
 		f.brokenOff = &end
 	}
 	for o := f.position.firstCut(); o != nil; o = f.position.firstCut() {
-		f.forsaken = appendGap(f.forsaken, o.giveUp(f.cause))
+		f.forsaken = appendGap(f.forsaken, o.giveUp(f.blame()))
 	}
 }
 

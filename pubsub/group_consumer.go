@@ -22,14 +22,16 @@ type Gap = moqerr.Gap
 // that an unfinished group was given up, or the cause of the track's failure. Frames that
 // are here are always delivered first.
 type GroupConsumer struct {
-	g      *group
-	gaps   []Gap
-	index  atomic.Int64
-	open   *openGroup    // of a group that outlives subscriptions, else nil
-	fetch  *FetchRequest // of a fetched range, else nil
-	end    int           // index behind the last frame that is wanted; 0: the group's end
-	exact  bool          // fewer frames than wanted are an error
-	closed atomic.Bool   // written under group.mu
+	g    *group
+	gaps []Gap
+	// withheld: some of what gaps name did not come, although it is not too old for the reader.
+	withheld bool
+	index    atomic.Int64
+	open     *openGroup    // of a group that outlives subscriptions, else nil
+	fetch    *FetchRequest // of a fetched range, else nil
+	end      int           // index behind the last frame that is wanted; 0: the group's end
+	exact    bool          // fewer frames than wanted are an error
+	closed   atomic.Bool   // written under group.mu
 
 	sleeper sleeper
 }

@@ -124,6 +124,7 @@ func (c *TrackConsumer) stepInOrder(stay bool) step {
 			if i < len(t.cache.groups) {
 				past = min(past, t.cache.groups[i].sequence)
 			}
+			c.absent = true
 			c.skipTo(past)
 			continue
 		}
@@ -140,9 +141,11 @@ func (c *TrackConsumer) stepInOrder(stay bool) step {
 		if stay && t.ended && t.err != nil {
 			return step{err: t.err}
 		}
-		if deadline, skip := c.patience(i); !skip {
+		deadline, skip := c.patience(i)
+		if !skip {
 			return step{deadline: deadline}
 		}
+		c.absent = c.absent || !t.cache.tooOld(i, c.ageTicks)
 		c.skipTo(t.cache.groups[i].sequence)
 	}
 }
@@ -165,6 +168,7 @@ func (c *TrackConsumer) catchUp() {
 	t := c.t
 	if c.next < t.begin {
 		if t.started {
+			c.absent = true
 			c.skipTo(t.begin)
 		} else {
 			c.next = t.begin
@@ -190,9 +194,11 @@ func (c *TrackConsumer) deliver(g *group) *GroupConsumer {
 			gaps = append(gaps, Gap{First: p.first, Last: p.last})
 		}
 	}
-	c.lost, c.since = false, time.Time{}
+	o := newGroupConsumer(g, gaps, c.from(g))
+	o.withheld = c.absent && c.age >= c.t.info.MaxAge
+	c.lost, c.absent, c.since = false, false, time.Time{}
 	c.next = g.sequence + 1
-	return newGroupConsumer(g, gaps, c.from(g))
+	return o
 }
 
 // idle is the step when nothing from next on is here.

@@ -30,6 +30,7 @@ type TrackConsumer struct {
 	next     uint64    // in order: the next group
 	lost     bool      // something was lost since the last group
 	lostFrom uint64    // the first of it
+	absent   bool      // some of it never was here
 	missing  uint64    // the group that is being waited for
 	since    time.Time // since when a newer one is here; zero: not waiting
 	hurried  bool      // a missing group is not waited for long
@@ -82,7 +83,7 @@ func (c *TrackConsumer) apply(o SubscribeOptions) {
 	}
 	c.low = *c.opts.Start
 	if !c.resolved || c.low > c.next {
-		c.next, c.lost = c.low, false
+		c.next, c.lost, c.absent = c.low, false, false
 	}
 	c.resolved = true
 }
