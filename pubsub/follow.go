@@ -38,7 +38,8 @@ const (
 	ResumeLive Resume = iota
 	// ResumeLast goes on with the frame behind the last one that came. What the new
 	// subscription does not bring is fetched, as long as somebody keeps it; and so are groups
-	// that a running one leaves out, unless the reader's MaxAge is shorter than the track's.
+	// that a running one leaves out before another, unless the reader's MaxAge is shorter than
+	// the track's.
 	ResumeLast
 )
 
