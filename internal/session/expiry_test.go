@@ -11,6 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/remoq/moq/internal/transport"
 	"github.com/remoq/moq/internal/wire"
 	"github.com/remoq/moq/moqerr"
 	"github.com/remoq/moq/pubsub"
@@ -56,21 +57,30 @@ func TestLateGroupHoldsTheOnlyStream(t *testing.T) {
 	})
 }
 
+// starved runs f with a peer that takes three bytes of a stream at a time, unless it reads, and
+// whose subscription to tr, with a Max Age of 100 ms, is stream and its replies.
+func starved(t *testing.T, f func(t *testing.T, b *bed, p *peer, tr *pubsub.TrackProducer, stream transport.Stream, replies *wire.Reader)) {
+	t.Helper()
+	conf := &quic.Config{
+		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1000, KeepAlivePeriod: 5 * time.Second,
+		InitialStreamReceiveWindow: 3, MaxStreamReceiveWindow: 3,
+	}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+		p, _ := b.against(Config{Publish: origin})
+		stream, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
+		time.Sleep(5 * time.Second)
+		f(t, b, p, tr, stream, r)
+	})
+}
+
 // TestCutBeforeItsHeader: a group that was cut before anything of it was sent is named in a DROP.
 func TestCutBeforeItsHeader(t *testing.T) {
 	for name, size := range map[string]int{"small": 200, "large": 10_000} {
 		t.Run(name, func(t *testing.T) {
 			const count = 60
-			conf := &quic.Config{
-				MaxIncomingStreams: 100, MaxIncomingUniStreams: 1000, KeepAlivePeriod: 5 * time.Second,
-				InitialStreamReceiveWindow: 3, MaxStreamReceiveWindow: 3,
-			}
-			inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
-				origin := pubsub.NewOrigin()
-				_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
-				p, _ := b.against(Config{Publish: origin})
-				_, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
-				time.Sleep(5 * time.Second)
+			starved(t, func(t *testing.T, b *bed, p *peer, tr *pubsub.TrackProducer, _ transport.Stream, r *wire.Reader) {
 				gone := make(map[uint64]bool)
 				done := make(chan struct{})
 				go func() {
@@ -112,16 +122,7 @@ func TestCutBeforeItsHeader(t *testing.T) {
 // TestCutBehindTheEnd: so is one that is cut when the track has ended already.
 func TestCutBehindTheEnd(t *testing.T) {
 	const count = 60
-	conf := &quic.Config{
-		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1000, KeepAlivePeriod: 5 * time.Second,
-		InitialStreamReceiveWindow: 3, MaxStreamReceiveWindow: 3,
-	}
-	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
-		origin := pubsub.NewOrigin()
-		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
-		p, _ := b.against(Config{Publish: origin})
-		_, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
-		time.Sleep(5 * time.Second)
+	starved(t, func(t *testing.T, b *bed, p *peer, tr *pubsub.TrackProducer, _ transport.Stream, r *wire.Reader) {
 		seen := make(map[uint64]bool)
 		done := make(chan struct{})
 		go func() {
@@ -166,16 +167,7 @@ func TestCutBehindTheEnd(t *testing.T) {
 // TestDropDoesNotWaitForTheEnd: a group that was cut behind the last one is named when the track is
 // closed, although that one is still open and END waits for it.
 func TestDropDoesNotWaitForTheEnd(t *testing.T) {
-	conf := &quic.Config{
-		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1000, KeepAlivePeriod: 5 * time.Second,
-		InitialStreamReceiveWindow: 3, MaxStreamReceiveWindow: 3,
-	}
-	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
-		origin := pubsub.NewOrigin()
-		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
-		p, _ := b.against(Config{Publish: origin})
-		stream, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
-		time.Sleep(time.Second)
+	starved(t, func(t *testing.T, b *bed, p *peer, tr *pubsub.TrackProducer, stream transport.Stream, r *wire.Reader) {
 		for i := range 3 {
 			g, err := tr.AppendGroup()
 			require.NoError(t, err)
