@@ -44,17 +44,20 @@ func (e endpoint) dial(ctx context.Context, t trial) (*Session, error) {
 	}
 	asked := time.Now()
 	c := e.client
-	conn, err := c.dialer.Dial(ctx, target, transport.Trial{Heard: t.heard, Patience: t.patience, HurryUntil: t.hurryUntil})
-	if err != nil {
-		return nil, err
+	var inner *session.Session
+	begin := func(ctx context.Context, conn transport.Conn) (err error) {
+		// A session beside one that may wake must not say a word before it is wanted: the
+		// relay would take it for the publisher.
+		if err := t.wanted(ctx); err != nil {
+			_ = conn.Close(SessionNoError, "")
+			return err
+		}
+		inner, err = e.start(ctx, conn, target)
+		return err
 	}
-	// A session beside one that may wake must not say a word before it is wanted: the
-	// relay would take it for the publisher.
-	if err := t.wanted(ctx); err != nil {
-		_ = conn.Close(SessionNoError, "")
-		return nil, err
-	}
-	inner, err := e.start(ctx, conn, target)
+	_, err = c.dialer.Dial(ctx, target, transport.Trial{
+		Heard: t.heard, Begin: begin, Patience: t.patience, HurryUntil: t.hurryUntil,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type trial struct {
 	rejected   bool  // the last credential was refused
 	lastErr    error // why the last attempt or session ended
 
-	// A dial from a socket that has heard nothing for patience is replaced, until
+	// A dial that has asked in vain for patience is replaced by one from another socket, until
 	// hurryUntil. Zero: it is not.
 	patience   time.Duration
 	hurryUntil time.Time

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"time"
@@ -16,10 +15,7 @@ import (
 	"github.com/remoq/moq/moqerr"
 )
 
-var (
-	errNoShare = errors.New("no answer in this address's share of the time")
-	errUnheard = errors.New("nothing heard")
-)
+var errNoShare = errors.New("no answer in this address's share of the time")
 
 // Dialer makes connections. The zero Dialer works for WebTransport with system
 // roots; raw QUIC needs Protocols. It may be used concurrently, and must not be
@@ -47,26 +43,8 @@ type Dialer struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// Trial is what is special about one dial. The zero Trial is an ordinary one.
-type Trial struct {
-	// Heard is called when the first packet comes, on the goroutine that reads. It must
-	// not block.
-	Heard func()
-	// Patience is for a path that has fallen silent, until HurryUntil: a dial that has
-	// heard nothing for this time, or a fifth less, is replaced by one from a new socket.
-	// QUIC's own retransmissions come at 0.2, 0.6, 1.4 and 3 s, which is too seldom.
-	Patience   time.Duration
-	HurryUntil time.Time
-
-	leaveAt time.Time // for the next address; zero: there is none
-}
-
-// ordinaryPatience is how long QUIC waits for the first answer of an address. Whoever is in a
-// hurry does not wait longer, if there is another address.
-const ordinaryPatience = 5 * time.Second
-
-// Dial connects to t. ctx bounds the dialing only: name resolution, QUIC, TLS, and on
-// WebTransport the CONNECT request. Addresses are tried in turn, each with its share
+// Dial connects to t. ctx bounds the dialing only: name resolution, QUIC, TLS, on
+// WebTransport the CONNECT request, and trial's Begin. Addresses are tried in turn, each with its share
 // of the time that is left, until one answers; a refusal is an answer.
 //
 // A status other than 2xx is a *moqerr.StatusError; a close during the dial, or a
@@ -140,7 +118,7 @@ func (d *Dialer) attempt(ctx context.Context, t *Target, addr netip.AddrPort, le
 	for {
 		conn, err := d.knock(ctx, t, addr, trial)
 		switch {
-		case !errors.Is(err, errUnheard) || ctx.Err() != nil:
+		case !errors.Is(err, errInVain) || ctx.Err() != nil:
 			return conn, err
 		case left > 1 && !time.Now().Before(trial.leaveAt):
 			return nil, &quic.IdleTimeoutError{}
@@ -148,23 +126,28 @@ func (d *Dialer) attempt(ctx context.Context, t *Target, addr netip.AddrPort, le
 	}
 }
 
-// knock dials from one socket. It fails with errUnheard if it was in a hurry, and nobody
-// spoke.
+// knock dials from one socket. It fails with errInVain if it was in a hurry, and was not
+// answered.
 func (d *Dialer) knock(ctx context.Context, t *Target, addr netip.AddrPort, trial Trial) (Conn, error) {
 	socket, err := d.listen(ctx, addr.Addr())
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	stamps := newStamps(trial.Heard)
-	if wait, bounded := trial.patience(); bounded {
-		defer time.AfterFunc(wait, func() {
-			if !stamps.came.Load() {
-				cancel(errUnheard)
-			}
-		}).Stop()
+	ctx, done := trial.watch(ctx, stamps)
+	defer done()
+	conn, err := d.connect(ctx, t, addr, socket, stamps)
+	if err == nil && trial.Begin != nil {
+		err = trial.Begin(ctx, conn)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// connect makes a connection on a socket, which it owns.
+func (d *Dialer) connect(ctx context.Context, t *Target, addr netip.AddrPort, socket net.PacketConn, stamps *stamps) (Conn, error) {
 	observed := observe(socket, stamps, !d.DeafToICMP)
 	carrier := &quic.Transport{Conn: observed, ConnectionIDGenerator: unnamed{}}
 	release := func() {
@@ -197,23 +180,6 @@ func (unnamed) GenerateConnectionID() (quic.ConnectionID, error) { return quic.C
 
 // ConnectionIDLen implements quic.ConnectionIDGenerator.
 func (unnamed) ConnectionIDLen() int { return 0 }
-
-// patience is how long a dial that begins now may hear nothing; not bounded: as long as it takes.
-func (t Trial) patience() (wait time.Duration, bounded bool) {
-	if t.Patience <= 0 {
-		return 0, false
-	}
-	if time.Until(t.HurryUntil) >= t.Patience {
-		wait, bounded = t.Patience-rand.N(t.Patience/5+1), true
-	}
-	if !t.leaveAt.IsZero() {
-		left := max(time.Until(t.leaveAt), 0)
-		if !bounded || left < wait {
-			return left, true
-		}
-	}
-	return wait, bounded
-}
 
 func (d *Dialer) listen(ctx context.Context, ip netip.Addr) (net.PacketConn, error) {
 	network := "udp4"

@@ -9,6 +9,10 @@ import (
 // most.
 const gapWindow = 5 * time.Second
 
+// acknowledging is how long after a packet has come what is sent may only acknowledge it.
+// Acknowledgements wait for 25 ms, and for a busy machine.
+const acknowledging = 100 * time.Millisecond
+
 // traffic is how many reads of late make a connection a busy one, whose silence means
 // something. A session that begins, or that only answers now and then, has fewer.
 const traffic = 16
@@ -23,6 +27,10 @@ type stamps struct {
 	last atomic.Int64 // when a packet came, or the epoch
 	went atomic.Int64 // when one was sent
 	came atomic.Bool
+
+	// When the first packet went that nothing has come since. What goes soon behind one that
+	// has come does not count: it may only acknowledge it. Older than last: there is none.
+	asked atomic.Int64
 
 	// The longest gap between two packets of a busy connection that came in this window and
 	// in the one before, and how many reads there were.
@@ -71,10 +79,22 @@ func (s *stamps) received() {
 // sent implements observer.
 func (s *stamps) sent() {
 	now := s.now()
+	if last := s.last.Load(); now-last > int64(acknowledging) && s.asked.Load() <= last {
+		s.asked.Store(now)
+	}
 	pause := now - s.went.Swap(now)
 	if p := s.pulse.Load(); p != nil && pause > int64(minJump) {
 		p.slept()
 	}
+}
+
+// inVain returns since when an answer is due that has not come; false: none is.
+func (s *stamps) inVain() (since time.Time, due bool) {
+	if !s.came.Load() {
+		return s.epoch, true
+	}
+	asked := s.asked.Load()
+	return s.epoch.Add(time.Duration(asked)), asked > s.last.Load()
 }
 
 // unreachable implements observer.
