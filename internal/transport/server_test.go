@@ -50,7 +50,7 @@ func (n *network) serve(o serverOptions) *server {
 	socket := n.socket()
 	s := &server{
 		t: n.t, addr: addrOf(socket), cert: newCert(n.t),
-		conns: make(chan Conn, 8), quics: make(chan *quic.Conn, 8),
+		conns: make(chan Conn, 32), quics: make(chan *quic.Conn, 32),
 		tr: &quic.Transport{Conn: socket},
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{s.cert}, NextProtos: o.alpn}
