@@ -17,7 +17,11 @@ func (n *network) hurry(t *testing.T, scheme string, heard func(), pause time.Du
 		for {
 			select {
 			case c := <-s.conns:
-				time.Sleep(pause)
+				select {
+				case <-time.After(pause):
+				case <-t.Context().Done():
+					return
+				}
 				if str, err := c.OpenUniStream(t.Context()); err == nil {
 					_, _ = str.Write([]byte("x"))
 				}
