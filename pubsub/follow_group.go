@@ -23,7 +23,6 @@ type openGroup struct {
 	cut       bool      // last came with a subscription that is gone
 	doubted   *group    // the copy that broke off while its subscription runs
 	since     time.Time // when that was seen
-	asked     bool      // its rest was asked for, and no final answer came
 	tried     int       // above the index from which the running subscription's peer was asked for it; 0: never
 	settled   bool      // what is missing before it was told by the subscription that brought it
 	gaps      []Gap     // so
@@ -99,7 +98,7 @@ func (o *openGroup) awaits(q *FetchRequest) {
 // goOnWith gives the reader another copy; via is what was fetched for it, if it was.
 func (o *openGroup) goOnWith(g *group, via *GroupConsumer) {
 	o.have = o.frames()
-	o.last, o.cut, o.asked = g, false, false
+	o.last, o.cut = g, false
 	o.mu.Lock()
 	left := o.left
 	o.adrift = false

@@ -121,7 +121,6 @@ func (f *Follower) mend(ctx context.Context, o *openGroup, cause error, fetch bo
 	from := o.frames()
 	stuck := o.tried > 0 && from < o.tried // the last try brought nothing
 	if fetch && !stuck && o.sequence >= f.horizon && !f.tooFar(f.subscribed(), o.last) {
-		o.asked = true
 		c, err := f.fetch(ctx, o.sequence, from, o)
 		if f.pending == nil {
 			o.awaits(nil)

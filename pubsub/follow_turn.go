@@ -330,7 +330,7 @@ func (f *Follower) lose(sub *TrackConsumer, err error) {
 	_ = sub.Close()
 	f.datagrams = f.carried()
 	f.datagrams.cut(max(f.position.top, f.told))
-	f.position.breakOff(err)
+	f.position.breakOff(err, f.resume == ResumeLast)
 	for _, o := range f.queue {
 		if !o.over() {
 			o.breakOff()

@@ -43,15 +43,14 @@ func (p *position) prune() {
 	p.open = slices.DeleteFunc(p.open, (*openGroup).over)
 }
 
-// breakOff turns what is open into what is cut by a loss. A group that its publisher had
-// reset by itself is no part of the loss if something came whole after it, since then the
-// reset was not the first sign of it; unless it is being asked for, which is undecided. One
-// that was cut before still waits for the rest.
-func (p *position) breakOff(failure error) {
+// breakOff turns what is open into what is cut by a loss. Where nobody will be asked for it, a
+// group that its publisher had reset by itself is no part of the loss if something came whole
+// after it, since then the reset was not the first sign of it; unless it was cut before.
+func (p *position) breakOff(failure error, ask bool) {
 	p.prune()
 	for _, o := range p.open {
 		_, _, err := o.last.outcome()
-		if err != nil && !o.cut && !o.asked && o.sequence < p.whole && !errors.Is(err, failure) && !errors.Is(failure, err) {
+		if err != nil && !ask && !o.cut && o.sequence < p.whole && !errors.Is(err, failure) && !errors.Is(failure, err) {
 			o.giveUp(err)
 			continue
 		}
