@@ -83,9 +83,11 @@ func (c *cache) newest() (ticks uint64, ok bool) {
 
 // left returns how many ticks remain until a group before place i is older than maxAge:
 // its successor is the first group from place i on that has frames, and the age of a
-// group is how far that one starts before the newest timestamp. False if it has no
-// successor: it is the latest. Negative ages do not exist; too old is (0, true, true).
+// group is how far that one starts before the newest timestamp. It has maxAge left at least
+// while there is none that has. False if nothing comes behind it: it is the latest.
+// Negative ages do not exist; too old is (0, true, true).
 func (c *cache) left(i int, maxAge uint64) (ticks uint64, tooOld, ok bool) {
+	ok = i < len(c.groups)
 	for ; i < len(c.groups); i++ {
 		start, has := c.groups[i].start()
 		if !has {
@@ -98,7 +100,7 @@ func (c *cache) left(i int, maxAge uint64) (ticks uint64, tooOld, ok bool) {
 		}
 		return limit - newest, false, true
 	}
-	return 0, false, false
+	return max(maxAge, 1), false, ok
 }
 
 // tooOld reports whether a group before place i is older than maxAge.

@@ -169,7 +169,8 @@ func (c *TrackConsumer) Stale(sequence uint64) bool {
 }
 
 // StaleIn returns how much presentation time is left until the group is too old by the
-// reader's MaxAge; false while it is the latest group.
+// reader's MaxAge: all of it, or more, while no later group has a frame; false while it is the
+// latest group.
 func (c *TrackConsumer) StaleIn(sequence uint64) (time.Duration, bool) {
 	t := c.t
 	t.mu.Lock()

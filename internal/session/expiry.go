@@ -46,26 +46,20 @@ func (p *publication) expire(sequence uint64, w *groupWriter) {
 	}
 }
 
-// abandon notes a group that was reset since it is too old: the peer may not even know that
-// there was one, if the reset overtook the head.
-func (p *publication) abandon(w *groupWriter) {
-	w.mu.Lock()
-	expired := w.expired
-	w.mu.Unlock()
-	if !expired {
-		return
-	}
+// abandon notes a group that was reset: the peer may not even know that there was one, if the
+// reset overtook the head.
+func (p *publication) abandon(sequence uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unsent = append(p.unsent, w.sequence)
+	p.cut = append(p.cut, sequence)
 }
 
-func (p *publication) takeUnsent() []uint64 {
+func (p *publication) takeCut() []uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	unsent := p.unsent
-	p.unsent = nil
-	return unsent
+	cut := p.cut
+	p.cut = nil
+	return cut
 }
 
 // overdue reports whether the group has been too old and blocked for staleGrace, and
@@ -80,7 +74,6 @@ func (w *groupWriter) overdue(in time.Duration) bool {
 		w.timer.Reset(max(in, staleGrace))
 		return false
 	case w.stale:
-		w.expired = w.writing
 		return w.writing
 	}
 	w.stale = true

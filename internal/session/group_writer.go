@@ -42,7 +42,6 @@ type groupWriter struct {
 	mu      sync.Mutex
 	writing bool
 	stale   bool
-	expired bool // and so it was reset
 	done    bool
 	timer   *time.Timer // runs out when the group becomes too old, and then when it is blocked
 }
@@ -74,7 +73,7 @@ func (p *publication) send(ctx context.Context, group *pubsub.GroupConsumer) err
 	}
 	if p.track.Stale(group.Sequence()) {
 		stream.Reset(moqerr.StreamOld)
-		return group.Close()
+		return errors.Join(p.ledger.pass(group.Sequence(), group.Sequence(), p.sayDrop), group.Close())
 	}
 	p.mu.Lock()
 	params := p.params
@@ -175,7 +174,7 @@ func (w *groupWriter) run(p *publication, header wire.Group) {
 	}
 	if err != nil && p.s.serving.Err() == nil {
 		w.stream.Reset(streamCode(err))
-		p.abandon(w)
+		p.abandon(header.Sequence)
 		p.s.log.Debug("group not sent whole", "group", header.Sequence, "err", err)
 	}
 	_ = w.group.Close() // never fails

@@ -30,7 +30,7 @@ type publication struct {
 	rank   rank
 	front  *groupWriter // of open: the one to be sent first
 	next   *groupWriter // of open: the newest of the others
-	unsent []uint64     // groups that were too old before anything of them was sent
+	cut    []uint64     // groups that were reset, of which the peer may know nothing
 
 	ledger   ledger      // the publisher's goroutine only
 	patience *time.Timer // of openSoon, likewise
@@ -306,7 +306,7 @@ func (p *publication) publish(alive, wanted context.Context) error {
 func (p *publication) account(started bool, sequence uint64) error {
 	floor := min(sequence, p.track.Floor())
 	if started {
-		if err := p.ledger.forget(p.takeUnsent(), p.sayDrop); err != nil {
+		if err := p.sayCut(); err != nil {
 			return err
 		}
 		if err := p.ledger.raise(floor, p.sayDrop); err != nil {
@@ -331,8 +331,17 @@ func (p *publication) passDrops() error {
 	return nil
 }
 
-// sayDrop tells the peer that a range of groups will not come, since they are too old. A
-// group that is cut while it is sent needs none: its stream is reset.
+// sayCut tells the peer which groups were reset since it was told last.
+func (p *publication) sayCut() error {
+	for _, sequence := range p.takeCut() {
+		if err := p.sayDrop(sequence, sequence); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sayDrop tells the peer that a range of groups will not come, or no more of them.
 func (p *publication) sayDrop(first, last uint64) error {
 	m := wire.SubscribeReply{Kind: wire.ReplyDrop, Group: first, End: last, Code: uint64(moqerr.StreamOld)}
 	_, err := p.stream.Write(m.Append(nil, p.s.cfg.Version))
@@ -353,10 +362,10 @@ func (p *publication) sayEnd() error {
 	if !ok {
 		return &moqerr.StreamError{Code: moqerr.StreamInternal}
 	}
-	if err := p.ledger.forget(p.takeUnsent(), p.sayDrop); err != nil {
+	if err := p.sayCut(); err != nil {
 		return err
 	}
-	if len(p.ledger.sent) > 0 || p.ledger.floor > 0 {
+	if len(p.ledger.known) > 0 || p.ledger.floor > 0 {
 		if err := p.ledger.raise(final, p.sayDrop); err != nil {
 			return err
 		}
