@@ -3,8 +3,10 @@ package pubsub
 import (
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/remoq/moq/moqerr"
 	"github.com/stretchr/testify/require"
@@ -238,4 +240,32 @@ func TestBudgetAfterTheTrackIsGone(t *testing.T) {
 	require.Zero(t, feed.budget.Held(), "given back once")
 	require.Zero(t, o.held.Load())
 	require.Empty(t, o.tracks)
+}
+
+// TestGoneTrackIsLetGo: who holds a group of a track that has gone with its session keeps that group,
+// and no other.
+func TestGoneTrackIsLetGo(t *testing.T) {
+	o := NewOrigin()
+	l := connect(t, o, []uint64{5, 7}, serving(t, []part{{1, 1, "."}, {2, 1, "."}}))
+	b, err := o.Lookup("b", 0)
+	require.NoError(t, err)
+	begin := uint64(1)
+	c, err := b.Subscribe(testCtx(t), "t", SubscribeOptions{Start: &begin})
+	require.NoError(t, err)
+	first, err := c.NextGroup(testCtx(t))
+	require.NoError(t, err)
+	second, err := c.NextGroup(testCtx(t))
+	require.NoError(t, err)
+	other := weak.Make(second.g)
+	require.NoError(t, second.Close())
+	l.cut(errLost)
+	<-l.served
+	runtime.GC()
+	require.NotNil(t, other.Value(), "the reader could still come to it")
+	require.NoError(t, c.Close())
+	runtime.GC()
+	require.True(t, other.Value() == nil)
+	got, err := readAll(t, first)
+	require.NoError(t, err)
+	require.Equal(t, []string{label(1, 0)}, got)
 }

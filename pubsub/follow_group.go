@@ -98,7 +98,7 @@ func (o *openGroup) awaits(q *FetchRequest) {
 // goOnWith gives the reader another copy; via is what was fetched for it, if it was.
 func (o *openGroup) goOnWith(g *group, via *GroupConsumer) {
 	o.have = o.frames()
-	o.last, o.cut = g, false
+	o.last, o.cut, o.doubted = g, false, nil
 	o.mu.Lock()
 	left := o.left
 	o.adrift = false

@@ -97,6 +97,7 @@ func TestResetGroupIsFetched(t *testing.T) {
 		requireEnd(t, g)
 		_, fetched := link.log()
 		require.Equal(t, []string{"2/2"}, fetched)
+		require.Nil(t, g.open.doubted, "the copy that broke off is let go")
 		next(t, f, 3)
 		require.NoError(t, f.Close())
 		link.cut(nil)

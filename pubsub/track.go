@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,6 +91,7 @@ type track struct {
 	dropped uint64 // how much news there was
 	carried spans  // sequences that came as datagrams, not groups; also below what is kept
 	ended   bool   // no more groups
+	hidden  bool   // nobody new can find it
 	gone    bool   // released: a new reader needs a new track
 	err     error  // why it ended before its end
 	readers []*TrackConsumer
@@ -294,12 +296,29 @@ func (t *track) forget() {
 	if t.datagrams != nil {
 		kept, t.datagrams.bytes = t.datagrams.bytes, 0
 	}
+	t.hidden = true
+	t.empty()
 	t.mu.Unlock()
 	t.charge(-kept)
 	for _, g := range groups {
 		g.orphaned()
 	}
 	t.unkeep()
+}
+
+// empty lets go of the groups that are over, once nobody can come to them by the track: whoever
+// has one of them would keep them all. Open ones are still evicted for a budget. The caller holds
+// mu.
+func (t *track) empty() {
+	if !t.hidden || !t.ended || len(t.readers) > 0 {
+		return
+	}
+	over := func(g *group) bool {
+		_, done, _ := g.outcome()
+		return done
+	}
+	t.cache.groups = slices.DeleteFunc(t.cache.groups, over)
+	t.cache.arrivals = slices.DeleteFunc(t.cache.arrivals, over)
 }
 
 // unkeep notes that a forgotten track keeps nothing any more, if that is so.

@@ -144,6 +144,7 @@ func (c *TrackConsumer) Close() error {
 	t.listeners.remove(&c.listener)
 	sleeper, listener := c.sleeper, c.listener // made under the lock when they first wait
 	t.readers = slices.DeleteFunc(t.readers, func(o *TrackConsumer) bool { return o == c })
+	t.empty()
 	changed := t.recount()
 	t.mu.Unlock()
 	fire(changed)

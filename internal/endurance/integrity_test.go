@@ -318,10 +318,14 @@ type watch struct {
 	played     []time.Duration // presentation time
 }
 
-// look lets everything come to rest, and then looks.
+// look lets everything come to rest, and then looks. Another relay, and sessions that were begun
+// meanwhile, hold nothing of the tracks, where older ones hold more or less.
 func (w *watch) look() {
 	w.wait <- struct{}{}
-	time.Sleep(time.Minute) // the relay has let go of all dead sessions
+	renewed := renewal(w.t, w.publisher, w.sub)
+	w.restart((*relay.Relay).Kill)
+	renewed()
+	time.Sleep(time.Minute) // all that is dead is forgotten
 	w.heaps = append(w.heaps, heap())
 	w.goroutines = append(w.goroutines, runtime.NumGoroutine())
 	w.played = append(w.played, w.ample.latest())

@@ -22,7 +22,7 @@ const traffic = 16
 type stamps struct {
 	epoch time.Time // its monotonic reading is what the others count from
 
-	heard func() // called at the first packet; may be nil
+	heard func() // called at the first packet, and then forgotten: it knows the session before; may be nil
 
 	last atomic.Int64 // when a packet came, or the epoch
 	went atomic.Int64 // when one was sent
@@ -55,6 +55,7 @@ func (s *stamps) received() {
 		s.came.Store(true)
 		if s.heard != nil {
 			s.heard()
+			s.heard = nil
 		}
 		return // the first gap is the handshake's
 	}

@@ -3,8 +3,10 @@ package transport
 import (
 	"context"
 	"net"
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 )
@@ -86,4 +88,27 @@ func TestNoHurryWhileThePeerIsBusy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever was told of the first packet is forgotten: a connection that was dialed beside another
+// one would keep that for as long as it lives, which keeps the one before.
+func TestHeardIsForgotten(t *testing.T) {
+	onAll(t, func(t *testing.T, n *network, scheme string) {
+		s := n.serve(serverOptions{})
+		told := make(chan struct{}, 1)
+		dial := func() (Conn, weak.Pointer[[1024]byte]) {
+			listener := new([1024]byte)
+			conn, err := n.dialer(s.cert).Dial(testContext(t), s.target(scheme), Trial{Heard: func() {
+				listener[0]++
+				told <- struct{}{}
+			}})
+			require.NoError(t, err)
+			return conn, weak.Make(listener)
+		}
+		conn, listener := dial()
+		<-told
+		runtime.GC()
+		require.True(t, listener.Value() == nil)
+		require.NoError(t, conn.Close(0, ""))
+	})
 }
