@@ -38,27 +38,29 @@ func (w *waker) asleep(n int) {
 	defer w.mu.Unlock()
 	w.waiting += n
 	if w.waiting > 0 && w.timer == nil {
-		w.set()
+		w.set(time.Now(), w.wall().Round(0))
 	}
 }
 
-// set starts to wait for the next look. The caller holds mu.
-func (w *waker) set() {
-	w.began, w.wallAt = time.Now(), w.wall().Round(0)
+// set starts to wait for the next look; now is by both clocks. The caller holds mu.
+func (w *waker) set(now, wall time.Time) {
+	w.began, w.wallAt = now, wall
 	w.timer = time.AfterFunc(lookEvery, w.look)
 }
 
-// look compares the clocks, and goes on if somebody still waits.
+// look compares the clocks, and goes on from the same readings if somebody still waits: a sleep
+// between two readings would not be seen.
 func (w *waker) look() {
 	w.mu.Lock()
 	if w.timer == nil {
 		w.mu.Unlock()
 		return
 	}
-	slept := w.wall().Round(0).Sub(w.wallAt) - time.Since(w.began)
+	now, wall := time.Now(), w.wall().Round(0)
+	slept := wall.Sub(w.wallAt) - now.Sub(w.began)
 	w.timer = nil
 	if w.waiting > 0 {
-		w.set()
+		w.set(now, wall)
 	}
 	w.mu.Unlock()
 	if slept > minSleep {

@@ -48,6 +48,25 @@ func TestWakerRouses(t *testing.T) {
 	}
 }
 
+// A sleep that falls between a look's reading of the clock and what comes after is seen by the next.
+func TestSleepWithinALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, looks, roused := new(wall), 0, 0
+		w := newWaker(func() time.Time {
+			now := clock.now()
+			if looks++; looks == 4 {
+				clock.jump(time.Hour)
+			}
+			return now
+		}, func() { roused++ })
+		w.asleep(1)
+		time.Sleep(10*lookEvery - 1)
+		synctest.Wait()
+		require.Equal(t, 1, roused)
+		w.stop()
+	})
+}
+
 // Nobody waits: it looks no more. Whoever begins to wait later is not roused for what was
 // before.
 func TestWakerRests(t *testing.T) {

@@ -190,7 +190,8 @@ func (n *Network) At(address netip.AddrPort) net.PacketConn {
 	n.t.Helper()
 	// Nodes cannot be added to a running network: each gets one of its own, and the
 	// router joins them.
-	link := &simnet.Simnet{Router: n}
+	joins := &joining{Network: n}
+	link := &simnet.Simnet{Router: joins}
 	c := link.NewEndpoint(net.UDPAddrFromAddrPort(address), simnet.NodeBiDiLinkSettings{
 		LatencyFunc: func(simnet.Packet) time.Duration { return n.delay() },
 	})
@@ -198,12 +199,23 @@ func (n *Network) At(address netip.AddrPort) net.PacketConn {
 		n.t.Fatalf("simulated link: %v", err)
 	}
 	s := &socket{SimConn: c, network: n, address: address, link: link}
+	n.AddNode(s.LocalAddr(), joins.node)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.up[address] = true
 	n.sockets[s] = struct{}{}
 	return s
 }
+
+// joining is the router of a node that is not known to it before it has started: what was sent to
+// the one before it at the same address is still on its way.
+type joining struct {
+	*Network
+	node simnet.PacketReceiver
+}
+
+// AddNode implements simnet.Router.
+func (j *joining) AddNode(_ net.Addr, node simnet.PacketReceiver) { j.node = node }
 
 // unplug forgets a socket, so that a network of which many have left is as small as before.
 func (n *Network) unplug(s *socket) {
