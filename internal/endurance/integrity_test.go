@@ -89,8 +89,11 @@ func TestIntegrity(t *testing.T) {
 		t.Logf("%d reconnects in %v; %v", reconnects, time.Since(s.begun), s.count)
 		require.GreaterOrEqual(t, reconnects, uint64(faults))
 		require.Zero(t, readers[0].lost, "of what is kept nothing is lost")
-		require.NotZero(t, readers[1].lost, "a short cache loses something")
-		require.NotZero(t, readers[2].lost)
+		require.NotZero(t, readers[1].lost+readers[2].lost, "a short cache and the live edge lose something")
+		if faults >= 10*kinds { // in a short run one of them may be lucky
+			require.NotZero(t, readers[1].lost)
+			require.NotZero(t, readers[2].lost)
+		}
 		watch.flat(t)
 	})
 }
