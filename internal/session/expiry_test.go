@@ -228,6 +228,55 @@ func TestCutUnderAShortMaxAge(t *testing.T) {
 	})
 }
 
+// TestTooOldForItsStream: so is one that became too old while it waited for a stream, behind a hole
+// in the numbering that Max Age cannot close.
+func TestTooOldForItsStream(t *testing.T) {
+	conf := &quic.Config{
+		MaxIncomingStreams: 100, MaxIncomingUniStreams: 1, KeepAlivePeriod: 5 * time.Second,
+		InitialStreamReceiveWindow: 4 << 10, MaxStreamReceiveWindow: 4 << 10,
+	}
+	inBubble(t, wire.Lite06, conf, func(t *testing.T, b *bed) {
+		origin := pubsub.NewOrigin()
+		_, tr := announced(t, origin, "x", "t", pubsub.TrackInfo{})
+		p, _ := b.against(Config{Publish: origin})
+		setup, err := p.conn.AcceptUniStream(t.Context())
+		require.NoError(t, err)
+		_, err = io.ReadAll(setup)
+		require.NoError(t, err)
+		stream, r := p.subscribe(wire.Subscribe{ID: 1, Broadcast: "x", Track: "t", SubscribeParams: wire.SubscribeParams{MaxAge: 100 * time.Millisecond}})
+		time.Sleep(time.Second)
+		for i, sequence := range []uint64{1, 3, 4, 5} { // the first has the only stream
+			g, err := tr.CreateGroup(sequence)
+			require.NoError(t, err)
+			require.NoError(t, g.WriteFrame(pubsub.Frame{Timestamp: time.Duration(i) * time.Second, Payload: make([]byte, 10_000)}))
+			require.NoError(t, g.Close())
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		came := make(chan uint64, 8)
+		p.arrivals(ctx, func(m wire.Group) { came <- m.Sequence })
+		require.NoError(t, stream.SetReadDeadline(time.Now().Add(5*time.Second)))
+		gone := make(map[uint64]bool)
+		for {
+			m, err := wire.ReadSubscribeReply(r, b.version)
+			if err != nil {
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				break
+			}
+			if m.Kind == wire.ReplyDrop {
+				for seq := m.Group; seq <= m.End; seq++ {
+					gone[seq] = true
+				}
+			}
+		}
+		require.Contains(t, gone, uint64(3))
+		require.NotContains(t, gone, uint64(2), "it may still come")
+		require.Len(t, came, 2, "the first was cut, and the newest came")
+	})
+}
+
 // TestResetGroupIsNamed: so is one that its publisher has reset: the reset may have overtaken the
 // head.
 func TestResetGroupIsNamed(t *testing.T) {
